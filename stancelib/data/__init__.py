@@ -1,0 +1,1 @@
+"""Corpora in, a ``Corpus`` out: loaders, checks and split protocols."""

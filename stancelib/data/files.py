@@ -1,0 +1,90 @@
+"""Your own files: CSV, TSV, JSON lines, JSON, Parquet, or a folder that ``datasets`` saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stancelib.data.records import Columns, Rows, build_corpus
+from stancelib.data.rows import format_of, read_rows, require_file
+from stancelib.data.tables import table_rows
+from stancelib.errors import ConfigError, DataError, require
+from stancelib.schema import TRAIN, Corpus
+
+
+def files(
+    *,
+    path: str | Mapping[str, str | None],
+    columns: Columns = Columns(),  # noqa: B008
+    labels: Sequence[str] | None = None,
+    label_map: Mapping[str, str | None] | None = None,
+    name: str | None = None,
+    encoding: str = "utf-8",
+) -> Corpus:
+    """A corpus from files of your own.
+
+    CSV, TSV and JSON are parsed row by row, so that a damaged row is named; Parquet and saved folders
+    are read by ``datasets``.
+
+    Args:
+        path: One file or saved folder, or one by split name. A single file is all ``train`` unless ``columns.split``
+            names the column that tells the splits apart.
+        columns: Which column holds what.
+        labels: The label set, in the order of the ids; None takes the labels that occur, sorted.
+        label_map: New label by the files' own; None as the new label leaves the rows out.
+        name: Name of the corpus; None takes the file's.
+        encoding: Of text files.
+
+    Raises:
+        ConfigError: If a column, a format or an encoding does not exist.
+        DataError: If a file is missing, empty or damaged.
+    """
+    paths = {TRAIN: path} if isinstance(path, str | Path) else dict(path)
+    if not any(paths.values()):
+        raise ConfigError("data.path is empty; give one file, or one by split: {train: a.csv, test: b.csv}.")
+    if columns.split is not None and len(paths) > 1:
+        raise ConfigError("columns.split tells the splits of one file apart; with one file each set it to null.")
+    sources: dict[str, Rows] = {}
+    for split, one in paths.items():
+        if one is None:
+            continue
+        if Path(one).is_dir():
+            sources |= _saved(Path(one), split)
+        else:
+            sources[split] = _file_rows(Path(one), encoding)
+    first = next(str(one) for one in paths.values() if one is not None)
+    return build_corpus(
+        sources,
+        name=name or (Path(first).stem if len(paths) == 1 else Path(first).resolve().parent.name),
+        source=", ".join(str(one) for one in paths.values() if one is not None),
+        columns=columns,
+        labels=labels,
+        label_map=label_map,
+    )
+
+
+def _file_rows(path: Path, encoding: str) -> Iterator[Any]:
+    kind = format_of(path)
+    require_file(path)
+    if path.stat().st_size == 0:
+        raise DataError(f"'{path}' is empty.")
+    if kind != "parquet":
+        return read_rows(path, kind, encoding=encoding)
+    datasets = require("datasets", "train")
+    next(read_rows(path, kind), None)  # names what is wrong with a damaged file, which datasets doesn't
+    return table_rows(datasets.load_dataset("parquet", data_files=str(path), split=TRAIN, streaming=True), str(path))
+
+
+def _saved(folder: Path, split: str) -> dict[str, Rows]:
+    datasets = require("datasets", "train")
+    try:
+        saved = datasets.load_from_disk(str(folder))
+    except FileNotFoundError:
+        raise DataError(
+            f"'{folder}' is a folder, but not one that datasets' save_to_disk wrote: name the file in it, "
+            "or one file by split."
+        ) from None
+    if not isinstance(saved, datasets.DatasetDict):
+        return {split: table_rows(saved, str(folder))}
+    return {name: table_rows(table, f"{folder}/{name}") for name, table in saved.items()}

@@ -1,0 +1,134 @@
+"""Rows into a file or standard output as they come, in constant memory.
+
+A file appears under its name only once it is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from stancelib.data.rows import STANDARD, format_of
+from stancelib.errors import ConfigError, DataError, require
+
+Row = Mapping[str, Any]
+Write = Callable[[Sequence[Row]], None]
+
+
+@contextmanager
+def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
+    """A function that writes a batch of rows; the first row names the columns of CSV, TSV and Parquet.
+
+    Args:
+        path: A file, or ``-`` for standard output.
+        format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None takes it from the file's name.
+
+    Raises:
+        ConfigError: If the format can't be written, or not to standard output.
+        DataError: If the folder is missing, or a row lacks a column or has another one.
+    """
+    kind = format_of(path, format)
+    if kind == "json":
+        raise ConfigError("rows are written as csv, tsv, jsonl or parquet: name the output .jsonl.")
+    if str(path) == STANDARD:
+        if kind == "parquet":
+            raise ConfigError("Parquet can't be written to standard output: give a file, or use jsonl.")
+        with _text_writer(sys.stdout, kind) as write:
+            yield write
+        sys.stdout.flush()
+        return
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder '{path.parent}' to write '{path.name}' into.")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with _parquet_writer(partial) if kind == "parquet" else _file_writer(partial, kind) as write:
+            yield write
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _file_writer(path: Path, kind: str) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as stream, _text_writer(stream, kind) as write:
+        yield write
+
+
+def _text_writer(stream: IO[str], kind: str) -> AbstractContextManager[Write]:
+    return _json_lines(stream) if kind == "jsonl" else _delimited(stream, "\t" if kind == "tsv" else ",")
+
+
+@contextmanager
+def _json_lines(stream: IO[str]) -> Iterator[Write]:
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+    def write(rows: Sequence[Row]) -> None:
+        stream.write("".join([encode(row) + "\n" for row in rows]))
+
+    yield write
+
+
+@contextmanager
+def _delimited(stream: IO[str], delimiter: str) -> Iterator[Write]:
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    header: list[str] = []
+    n_rows = 0
+
+    def write(rows: Sequence[Row]) -> None:
+        nonlocal n_rows
+        if rows and not header:
+            header.extend(rows[0])
+            writer.writerow(header)
+        for row in rows:
+            n_rows += 1
+            if len(row) != len(header) or any(name not in row for name in header):
+                raise DataError(_other_columns(n_rows, row, header))
+            writer.writerow([_field(row[name]) for name in header])
+
+    yield write
+
+
+def _field(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+
+
+def _other_columns(row: int, columns: Row, header: Sequence[str]) -> str:
+    return (
+        f"row {row} of the output has the columns {', '.join(columns)}, but the first row has {', '.join(header)}: "
+        "write rows of differing columns as JSON lines (.jsonl)."
+    )
+
+
+@contextmanager
+def _parquet_writer(path: Path) -> Iterator[Write]:
+    pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
+    writer: Any = None
+
+    def write(rows: Sequence[Row]) -> None:
+        nonlocal writer
+        if not rows:
+            return
+        try:
+            if writer is None:
+                schema = pyarrow.Table.from_pylist(list(rows)).schema
+                text = [f.with_type(pyarrow.string()) if pyarrow.types.is_null(f.type) else f for f in schema]
+                writer = parquet.ParquetWriter(path, pyarrow.schema(text))
+            if unknown := next((row for row in rows if row.keys() - set(writer.schema.names)), None):
+                raise DataError(_other_columns(rows.index(unknown) + 1, unknown, writer.schema.names))
+            writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=writer.schema))
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            raise DataError(f"a column changes its type, which Parquet doesn't allow: {error}. Write .jsonl.") from None
+
+    try:
+        yield write
+        if writer is None:
+            parquet.write_table(pyarrow.table({}), path)
+    finally:
+        if writer is not None:
+            writer.close()
