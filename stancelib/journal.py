@@ -15,6 +15,7 @@ import math
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -47,7 +48,8 @@ class Journal:
 
     def __init__(self, folder: Path, *, name: str) -> None:
         self._open(folder, uuid.uuid4().hex, name, mode="xb")
-        self._write("start", uid=self.uid, name=name, user=_user(), **_this_process())
+        program = Path(sys.argv[0] or "python").name
+        self._write("start", uid=self.uid, name=name, user=_user(), program=program, **_this_process())
 
     @classmethod
     def reopen(cls, folder: Path) -> Journal:
