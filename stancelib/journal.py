@@ -196,6 +196,20 @@ def read_events(folder: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any],
                     yield event, offset
 
 
+def run_folders(root: Path) -> list[Path]:
+    """Every run folder at or below ``root``, sorted."""
+    return sorted(path.parent for path in Path(root).rglob(EVENTS))
+
+
+def end_gone_run(folder: Path, error: str) -> None:
+    """End a run whose process is gone as KILLED, as of the last thing it wrote."""
+    *_, (last, _) = read_events(folder)
+    path = Path(folder) / EVENTS
+    line = json.dumps({"event": "end", "time": last["time"], "status": "KILLED", "error": error}).encode() + b"\n"
+    with path.open("ab") as file:
+        file.write(line if path.read_bytes().endswith(b"\n") else b"\n" + line)
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """Where a run stands.

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from stancelib.tracking.browse import RunRow, download_model, recent_runs, serve_ui
 from stancelib.tracking.live import MlflowTracker
+from stancelib.tracking.maintenance import ReapResult, SyncResult, reap, sync
+from stancelib.tracking.store import public, resolve_uri, run_url, runs_url
 
-__all__ = ["MlflowTracker"]
+__all__ = [
+    "MlflowTracker",
+    "ReapResult",
+    "RunRow",
+    "SyncResult",
+    "download_model",
+    "public",
+    "reap",
+    "recent_runs",
+    "resolve_uri",
+    "run_url",
+    "runs_url",
+    "serve_ui",
+    "sync",
+]
