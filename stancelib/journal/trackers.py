@@ -1,0 +1,39 @@
+"""What a run expects of whoever follows its journal."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from stancelib.journal.record import Journal
+
+
+class Tracker(Protocol):
+    """Copies a journal to where people compare runs.
+
+    ``close`` comes after the journal's end and returns within seconds whatever the other side does. From
+    then on ``url`` links to the run, and ``message`` says what is missing there and how to complete it.
+    """
+
+    url: str
+    message: str
+    complete: bool
+
+    def attach(self, journal: Journal) -> None:
+        """Start following a journal; never blocks, never raises because of the other side."""
+
+    def close(self) -> None:
+        """Copy what is left."""
+
+
+class JournalOnly:
+    """Keeps the journal and copies it nowhere."""
+
+    url = ""
+    message = ""
+    complete = True
+
+    def attach(self, journal: Journal) -> None:
+        """Nothing to follow."""
+
+    def close(self) -> None:
+        """Nothing to copy."""
