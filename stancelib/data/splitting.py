@@ -1,18 +1,22 @@
 """Split protocols: which statements are learned from, chosen on and scored on.
 
-Whatever the protocol, rows that share a group and near duplicates stay in one split.
+Whatever the protocol, rows that share a group and near duplicates stay in one split. All protocols but ``given``
+pool the splits that a corpus came with and deal its statements anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from stancelib.data.dealing import deal, joined
 from stancelib.data.duplicates import near_duplicate_clusters
+from stancelib.data.parts import Tally
 from stancelib.data.records import text_or_none
-from stancelib.errors import ConfigError, DataError
-from stancelib.schema import TRAIN, VALIDATION, Corpus, Statements
+from stancelib.data.times import cut, seconds
+from stancelib.errors import ConfigError, DataError, nearest
+from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Statements
 
 GROUP = "group"
 
@@ -29,34 +33,262 @@ def given(corpus: Corpus, *, validation_fraction: float = 0.1, group: str | None
     Raises:
         DataError: If the corpus has no train split.
     """
-    _require_fractions("given", validation_fraction=validation_fraction)
+    shares = _shares("given", validation=validation_fraction)
     train = corpus.splits.get(TRAIN)
     if train is None:
         raise DataError(
             f"split 'given' needs a split 'train', and corpus '{corpus.name}' has {', '.join(corpus.splits)}. "
             "Choose split=random, or name the files by split."
         )
-    if VALIDATION in corpus.splits or validation_fraction == 0:
-        return replace(corpus, protocol="given")
-    shares = {TRAIN: 1 - validation_fraction, VALIDATION: validation_fraction}
+    if VALIDATION in corpus.splits or VALIDATION not in shares:
+        return corpus
     parts = deal(_units(train, group), train.gold.tolist(), shares, seed=seed)
-    splits = {part: train.take([row for row, at in enumerate(parts) if at == part]) for part in shares}
-    splits |= {name: statements for name, statements in corpus.splits.items() if name != TRAIN}
-    return replace(corpus, splits=splits, protocol=f"given, validation carved from train ({validation_fraction:g})")
+    others = {name: statements for name, statements in corpus.splits.items() if name != TRAIN}
+    protocol = f"given, validation carved from train ({validation_fraction:g})"
+    findings = (*corpus.findings, *_short_splits(parts, shares))
+    return replace(corpus, splits=_take(train, parts) | others, protocol=protocol, findings=findings)
+
+
+def random(
+    corpus: Corpus,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    group: str | None = None,
+    seed: int,
+) -> Corpus:
+    """Rows at random, with the same share of every label in every split.
+
+    Args:
+        corpus: The corpus.
+        validation_fraction: Share of the rows in validation; 0 makes none.
+        test_fraction: Share of the rows in test; 0 makes none.
+        group: Column whose values stay together; None takes ``group`` where there is one.
+        seed: Fixes the draw.
+    """
+    shares = _shares("random", validation=validation_fraction, test=test_fraction)
+    pooled = _pooled(corpus)
+    parts = deal(_units(pooled, group), pooled.gold.tolist(), shares, seed=seed)
+    return _resplit(corpus, pooled, parts, "random", _short_splits(parts, shares))
+
+
+def by_group(
+    corpus: Corpus,
+    *,
+    column: str = GROUP,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    group: str | None = None,
+    seed: int,
+) -> Corpus:
+    """Whole groups at random: every value of the column is in one split only.
+
+    Args:
+        corpus: The corpus.
+        column: Column whose values are the groups, such as author or document; every statement needs one.
+        validation_fraction: Share of the rows in validation, as closely as the groups allow; 0 makes none.
+        test_fraction: Share of the rows in test, as closely as the groups allow; 0 makes none.
+        group: Another column whose values stay together; None takes ``group`` where there is one.
+        seed: Fixes the draw.
+    """
+    shares = _shares("by_group", validation=validation_fraction, test=test_fraction)
+    pooled = _pooled(corpus)
+    values = _values(corpus, pooled, column, "by_group")
+    parts = deal(_units(pooled, group, values), pooled.gold.tolist(), shares, seed=seed)
+    return _resplit(corpus, pooled, parts, f"by_group({column})", _short_splits(parts, shares))
+
+
+def leave_out(
+    corpus: Corpus,
+    *,
+    column: str = "target",
+    values: Any = None,
+    fold: int = 1,
+    n_folds: int = 5,
+    validation_fraction: float = 0.1,
+    group: str | None = None,
+    seed: int,
+) -> Corpus:
+    """Test on values of a column that training and validation never see.
+
+    Rows of other values that share a group with left-out rows, or nearly repeat them, go to test with them.
+
+    Args:
+        corpus: The corpus.
+        column: Column to generalise over, such as target, domain or author; every statement needs a value.
+        values: The value or values that make the test split; None takes a fold of the values.
+        fold: Which of the ``n_folds`` parts of the values is left out, counted from 1; not used with ``values``.
+        n_folds: Number of parts; under one seed they are disjoint and cover all values.
+        validation_fraction: Share of the remaining rows in validation; 0 makes none.
+        group: Column whose values stay together; None takes ``group`` where there is one.
+        seed: Fixes the folds and the validation split.
+    """
+    shares = _shares("leave_out", validation=validation_fraction)
+    pooled = _pooled(corpus)
+    present = _values(corpus, pooled, column, "leave_out")
+    units = _units(pooled, group)
+    if values is None:
+        chosen = _fold(joined(units, present), pooled, column, fold, n_folds, seed)
+        protocol = f"leave_out({column}, fold {fold} of {n_folds})"
+    else:
+        wanted = _wanted(values, present, column)
+        chosen = [value in wanted for value in present]
+        protocol = f"leave_out({column}={'|'.join(wanted)})"
+    left_out = {unit for unit, is_chosen in zip(units, chosen, strict=True) if is_chosen}
+    rest = [row for row, unit in enumerate(units) if unit not in left_out]
+    parts = [TEST] * len(pooled)
+    dealt = deal([units[row] for row in rest], pooled.gold[rest].tolist(), shares, seed=seed) if rest else []
+    for row, part in zip(rest, dealt, strict=True):
+        parts[row] = part
+    findings = [*_tied(pooled, parts, chosen, column), *_short_splits(dealt, shares)]
+    return _resplit(corpus, pooled, parts, protocol, findings)
+
+
+def by_time(
+    corpus: Corpus,
+    *,
+    column: str = "time",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    group: str | None = None,
+    seed: int,
+) -> Corpus:
+    """Train on the oldest statements and test on the newest.
+
+    Statements of one moment stay together; a group or cluster of near duplicates counts as its newest statement.
+
+    Args:
+        corpus: The corpus.
+        column: Column with numbers, or with dates such as 2024-05-31 or 2024-05-31T12:00:00Z.
+        validation_fraction: Share of the rows in validation, as closely as the moments allow; 0 makes none.
+        test_fraction: Share of the rows in test, as closely as the moments allow; 0 makes none.
+        group: Column whose values stay together; None takes ``group`` where there is one.
+        seed: Without effect, since time decides; taken so that all protocols are called alike.
+    """
+    shares = _shares("by_time", validation=validation_fraction, test=test_fraction)
+    pooled = _pooled(corpus)
+    _values(corpus, pooled, column, "by_time")
+    times = seconds(pooled, column)
+    units = _units(pooled, group)
+    newest: dict[int, float] = {}
+    for unit, time in zip(units, times, strict=True):
+        newest[unit] = max(time, newest.get(unit, time))
+    moments = [newest[unit] for unit in units]
+    parts = cut(moments, shares)
+    return _resplit(corpus, pooled, parts, f"by_time({column})", _short_splits(parts, shares))
 
 
 def _units(statements: Statements, group: str | None, *columns: Sequence[Hashable | None]) -> list[int]:
     """Units of rows that no protocol separates."""
     name = group or (GROUP if GROUP in statements.columns else None)
-    groups = [] if name is None else [[text_or_none(value) for value in statements.column(name)]]
+    groups = [] if name is None else [[text_or_none(value) for value in _column(statements, name, "group")]]
     return joined(near_duplicate_clusters(statements), *groups, *columns)
 
 
-def _require_fractions(split: str, **fractions: float) -> None:
+def _column(statements: Statements, name: str, what: str) -> Sequence[Any]:
+    if name not in statements.column_names:
+        names = statements.column_names
+        raise ConfigError(f"{what} '{name}' is no column; the columns are {', '.join(names)}{nearest(name, names)}")
+    return statements.column(name)
+
+
+def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list[str]:
+    """The column as text, with a value on every statement."""
+    _column(pooled, column, f"split '{split}': column")
+    for name, statements in corpus.splits.items():
+        values = statements.column(column) if column in statements.column_names else [None] * len(statements)
+        missing = [row for row, value in enumerate(values) if text_or_none(value) is None]
+        if missing:
+            raise DataError(
+                f"split '{split}' by {column} needs a {column} on every statement; {len(missing):,} of "
+                f"{len(statements):,} in '{name}' have none (first: {statements.place(missing[0])})."
+            )
+    return [str(value) for value in pooled.column(column)]
+
+
+def _wanted(values: Any, present: Sequence[str], column: str) -> list[str]:
+    listed = [values] if isinstance(values, (str, int, float)) else list(values)
+    there = list(dict.fromkeys(present))
+    for value in listed:
+        if str(value) not in there:
+            some = ", ".join(there[:10]) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
+            hint = nearest(str(value), there)
+            raise ConfigError(f"split 'leave_out': no statement has {column} {str(value)!r}; there are {some}{hint}")
+    if not listed:
+        raise ConfigError("split 'leave_out': values is empty; name at least one, or set it to null to use folds.")
+    return [str(value) for value in listed]
+
+
+def _fold(parts: Sequence[int], pooled: Statements, column: str, fold: int, n_folds: int, seed: int) -> list[bool]:
+    if n_folds < 2 or not 1 <= fold <= n_folds:
+        raise ConfigError(
+            f"split 'leave_out': fold must be from 1 to n_folds, and n_folds at least 2; got {fold} of {n_folds}."
+        )
+    n_parts = len(set(parts))
+    if n_parts < n_folds:
+        raise DataError(
+            f"split 'leave_out' by {column} can't make {n_folds} folds: only {n_parts} sets of values share no group "
+            "and no near duplicate. Set n_folds to fewer, or name values."
+        )
+    shares = {str(i): 1 / n_folds for i in range(1, n_folds + 1)}
+    dealt = deal(parts, pooled.gold.tolist(), shares, seed=seed)
+    return [part == str(fold) for part in dealt]
+
+
+def _tied(pooled: Statements, parts: Sequence[str], chosen: Sequence[bool], column: str) -> list[Finding]:
+    tally = Tally()
+    for row, (part, is_chosen) in enumerate(zip(parts, chosen, strict=True)):
+        if part == TEST and not is_chosen:
+            tally.add(pooled.place(row))
+    return tally.warning(
+        "tied-to-left-out",
+        f"of another {column} share a group with left-out rows or nearly repeat them, and are in 'test' {{first}}.",
+    )
+
+
+def _short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Finding]:
+    """A warning for every split with less than half of the rows that its share asks for."""
+    findings = []
+    for name, share in shares.items():
+        n_rows = parts.count(name)
+        if n_rows < share * len(parts) / 2:
+            message = (
+                f"split '{name}' has {n_rows:,} of {len(parts):,} rows, though {share:.0%} were asked for: groups and "
+                "near duplicates hold the others together. Choose another column, fraction or protocol."
+            )
+            findings.append(Finding("warning", "short-split", message, n_rows))
+    return findings
+
+
+def _shares(split: str, **fractions: float) -> dict[str, float]:
+    """Shares by name of the split, without those that are 0."""
     for name, value in fractions.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            raise ConfigError(f"split '{split}': {name} must be at least 0 and below 1, got {value!r}.")
-    if sum(fractions.values()) >= 1:
-        raise ConfigError(
-            f"split '{split}': {' and '.join(fractions)} leave no train; they must sum to less than 1."
+            raise ConfigError(f"split '{split}': {name}_fraction must be at least 0 and below 1, got {value!r}.")
+    train = 1 - sum(fractions.values())
+    if train <= 1e-9:
+        raise ConfigError(f"split '{split}': the fractions leave nothing for train; they must sum to less than 1.")
+    return {TRAIN: train} | {name: value for name, value in fractions.items() if value > 0}
+
+
+def _pooled(corpus: Corpus) -> Statements:
+    return Statements.concatenate(list(corpus.splits.values()))
+
+
+def _take(statements: Statements, parts: Sequence[str]) -> dict[str, Statements]:
+    rows: dict[str, list[int]] = {}
+    for row, part in enumerate(parts):
+        rows.setdefault(part, []).append(row)
+    return {name: statements.take(rows[name]) for name in SPLITS if name in rows}
+
+
+def _resplit(
+    corpus: Corpus, pooled: Statements, parts: Sequence[str], protocol: str, findings: Sequence[Finding] = ()
+) -> Corpus:
+    splits = _take(pooled, parts)
+    if TRAIN not in splits:
+        raise DataError(
+            f"split '{protocol}' leaves no statement for train: all are tied to others by groups or near duplicates, "
+            "or the corpus is too small. Choose another column, value or fraction."
         )
+    return replace(corpus, splits=splits, protocol=protocol, findings=(*corpus.findings, *findings))
