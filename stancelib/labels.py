@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFINITIONS = {
     "conditional-accept": (
-        "accepts the target in principle and makes it depend on something: a condition, an order of steps, a reservation"
+        "accepts the target in principle and makes it depend on something: a condition, an order, a reservation"
     ),
     "reject": "refuses, rules out, declines or opposes the target, in whatever tone",
     "propose": "puts the target on the table: offers, invites, calls for, suggests or asks for it",
@@ -53,7 +53,9 @@ class LabelSet:
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ConfigError(f"label {repeated[0]!r} is listed more than once.")
         if unknown := sorted(set(self.definitions) - set(self.names)):
-            raise ConfigError(f"a definition is given for {unknown[0]!r}, which is no label{nearest(unknown[0], self.names)}")
+            raise ConfigError(
+                f"a definition is given for {unknown[0]!r}, which is no label{nearest(unknown[0], self.names)}"
+            )
 
     @classmethod
     def of(cls, names: Iterable[str]) -> LabelSet:

@@ -211,7 +211,7 @@ class Corpus:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the names and digests of the splits: changes with any text, target, label or split (64 hex digits)."""
+        """SHA-256 over labels, split names and split digests: changes with any row and any split (64 hex digits)."""
         parts = [[name, statements.digest] for name, statements in sorted(self.splits.items())]
         return hashlib.sha256(json.dumps([list(self.labels), parts]).encode()).hexdigest()
 
@@ -233,12 +233,14 @@ class Predictions:
     @property
     def label_ids(self) -> NDArray[np.int_]:
         """The most probable label of each statement, shape (n,)."""
-        return self.probabilities.argmax(axis=1)
+        ids: NDArray[np.int_] = self.probabilities.argmax(axis=1)
+        return ids
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """Probability of the predicted label, shape (n,), in [1 / n_labels, 1]."""
-        return self.probabilities.max(axis=1)
+        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return highest
 
 
 @dataclass(frozen=True, slots=True)

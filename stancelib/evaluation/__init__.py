@@ -1,0 +1,1 @@
+"""Numbers about predictions. Nothing here knows about models, files or MLflow."""

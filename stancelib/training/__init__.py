@@ -1,0 +1,1 @@
+"""What families share: feature blocks, the linear head, encoders, the torch loop."""

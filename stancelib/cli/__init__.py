@@ -1,0 +1,57 @@
+"""The command line: ``stancelib train``, ``evaluate``, ``predict``, ``check``, ``runs``, ``ui``, ``sync``, ``reap``.
+
+Exit codes: 0 fine, 1 the job failed, 2 the user's mistake. Commands import what they need when they run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from stancelib import __version__
+from stancelib.cli import checking, predicting, tracking, training
+from stancelib.cli.console import explain_failure
+
+HELP = """Train, compare and reuse stance classifiers.
+
+A statement is judged towards a target, the proposal on the table: does it accept on conditions, reject, or propose?
+
+Add [bold]--debug[/bold] to any command to see the traceback of an error.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=True
+)
+training.register(app)
+predicting.register(app)
+checking.register(app)
+tracking.register(app)
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"stancelib {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("STANCELIB_DEBUG"))
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    if "--version" in sys.argv[1:2]:
+        typer.echo(f"stancelib {__version__}")
+        return
+    try:
+        app()
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(explain_failure(error))
+    except KeyboardInterrupt:
+        sys.exit(explain_failure(KeyboardInterrupt()))

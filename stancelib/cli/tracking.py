@@ -1,0 +1,134 @@
+"""``stancelib runs``, ``ui``, ``sync`` and ``reap``: what was run, and the record of it in MLflow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stancelib.cli.console import out
+
+if TYPE_CHECKING:
+    from stancelib.tracking.maintenance import ReapResult, SyncResult
+
+Root = Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")]
+Uri = Annotated[str | None, typer.Option(help="Tracking address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db.")]
+Experiment = Annotated[str, typer.Option(help="Name of the MLflow experiment.")]
+SHOWN = ("validation/macro_f1", "validation/accuracy", "test/macro_f1", "perf/fit_seconds")
+STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (runs, ui, sync, reap):
+        app.command()(command)
+
+
+def runs(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 20,
+    sort: Annotated[
+        str | None, typer.Option(help="A metric, best first, such as validation/macro_f1. Default: newest first.")
+    ] = None,
+    uri: Uri = None,
+    experiment: Experiment = "stancelib",
+) -> None:
+    """List recent runs with their scores.
+
+    Example: stancelib runs --sort validation/macro_f1
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from stancelib.tracking.browse import recent_runs
+
+    rows = recent_runs(uri, experiment, limit, sort)
+    if not rows:
+        out.print("no runs yet")
+        return
+    metrics = [sort] if sort and sort not in SHOWN else []
+    metrics += [name for name in SHOWN if any(name in row.metrics for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "status", "data", "started", "took"):
+        table.add_column(name, overflow="fold")
+    for name in metrics:
+        table.add_column(name.replace("/", "\n"), justify="right")
+    for row in rows:
+        scores = [f"{row.metrics[name]:.4f}" if name in row.metrics else "" for name in metrics]
+        started = f"{datetime.fromtimestamp(row.start_time / 1000).astimezone():%m-%d %H:%M}"
+        took = "" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"
+        status = Text(row.status.lower(), style=STYLES.get(row.status, ""))
+        table.add_row(Text(row.name), status, Text(row.data), started, took, *scores)
+    out.print(table, highlight=False)
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others can reach it only if you say so.")
+    ] = "127.0.0.1",
+    uri: Uri = None,
+    experiment: Experiment = "stancelib",
+) -> None:
+    """Open the MLflow UI and print the link to the runs, best first.
+
+    Ctrl-C stops it.
+    """
+    from stancelib.tracking.browse import serve_ui
+
+    raise typer.Exit(
+        serve_ui(
+            uri, host, port, experiment=experiment, say=lambda line: out.print(line, highlight=False, soft_wrap=True)
+        )
+    )
+
+
+def sync(
+    root: Root = Path("runs"),
+    uri: Uri = None,
+    experiment: Annotated[str | None, typer.Option(help="Another experiment.")] = None,
+) -> None:
+    """Complete the record of runs whose tracking server was down.
+
+    Example: stancelib sync runs
+    """
+    from stancelib.tracking.maintenance import sync as complete
+
+    results = complete(root, uri=uri, experiment=experiment, on_progress=_show_sync)
+    if not results:
+        out.print(f"no runs below {root}", highlight=False)
+    if any(result.outcome == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+def reap(
+    root: Root = Path("runs"),
+    silent_hours: Annotated[
+        float | None, typer.Option(min=0, help="Also end runs of other hosts that wrote nothing for so long.")
+    ] = None,
+) -> None:
+    """End runs whose process is gone, as KILLED, here and in MLflow."""
+    from stancelib.tracking.maintenance import reap as end
+
+    results = end(root, silent_hours=silent_hours, on_progress=_show_reap)
+    if not results:
+        out.print(f"no run below {root} has lost its process", highlight=False)
+    if any(result.sync is not None and result.sync.outcome == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+def _show_sync(result: SyncResult) -> None:
+    style = {"completed": "green", "failed": "red"}.get(result.outcome, "dim")
+    _line(result.outcome, style, result.name, result.message or result.url)
+
+
+def _show_reap(result: ReapResult) -> None:
+    _line("killed" if result.closed else "left", "yellow" if result.closed else "dim", result.name, result.message)
+    if result.sync is not None:
+        _show_sync(result.sync)
+
+
+def _line(what: str, style: str, name: str, more: str) -> None:
+    out.print(f"[{style}]{what:<10}[/{style}]", end="")
+    out.print(f"{name}  {more}".rstrip(), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,127 @@
+"""``stancelib train`` and ``stancelib evaluate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stancelib.cli.console import FitBar, err, out, scores_table, show_warnings
+
+if TYPE_CHECKING:
+    from stancelib.evaluation.metrics import Evaluation
+    from stancelib.experiment import Result
+
+RAW = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+TRAIN_HELP = """[bold]stancelib train[/bold] \\[key=value …] \\[-m] \\[-cd DIR] \\[-cn NAME] \\[--cfg job]
+
+Fit a model, score it on validation, log the run and save the model.
+
+[bold]Examples[/bold]
+  stancelib train                                            the shipped corpus, the default model
+  stancelib train model=prior data=statements_full           another family, another label set
+  stancelib train data=files data.path=mine.csv split=random your own file
+  stancelib train split=leave_out split.column=domain        unseen domains
+  stancelib train -m model.C=1,4,16 seed=0,1,2               a grid, one run each
+  stancelib train evaluation.splits=\\[validation,test]        the test split too: once, at the end
+  stancelib train -cd experiments/0001_x -cn experiment      a run with a primary config of its own
+  stancelib train --cfg job                                  print the composed configuration and stop
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(context_settings=RAW, help="Fit a model, score it, log the run, save the model.")(train)
+    app.command(context_settings={"ignore_unknown_options": True})(evaluate)
+
+
+def train(context: typer.Context) -> None:
+    """Fit a model; everything behind ``train`` goes to Hydra."""
+    if {"--help", "-h"} & set(context.args):
+        _help()
+        return
+    from stancelib.app import train as run
+
+    show_warnings()
+    bar = FitBar()
+
+    def show(result: Result, evaluation: Evaluation) -> None:
+        bar.stop()
+        _show(result, evaluation)
+
+    try:
+        run(context.args, show=show, report=bar.report)
+    finally:
+        bar.stop()
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A bundle or run folder, runs:/<id>, or models:/<name>@<alias>.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Data and the rest, as for train: data=files data.path=x.csv")
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Split to score; repeat for several. Default: validation.")
+    ] = None,
+) -> None:
+    """Score a trained model on a corpus and log the run.
+
+    Example: stancelib evaluate runs/…/model data=statements --split test
+    """
+    import shlex
+
+    from stancelib.app import evaluate as run
+
+    show_warnings()
+    overrides = [*(overrides or [])]
+    if split:
+        overrides.append(f"evaluation.splits=[{','.join(split)}]")
+    command = shlex.join(["stancelib", "evaluate", model, *overrides])
+    with err.status("evaluating"):
+        result, evaluation = run(model, overrides, note=f"```\n{command}\n```")
+    _show(result, evaluation)
+
+
+def _show(result: Result, evaluation: Evaluation) -> None:
+    """Print what came out of a run and where it lies."""
+    labels = next(iter(result.predictions.values())).labels
+    counts = {
+        split: {name: int((said.statements.gold == i).sum()) for i, name in enumerate(labels)}
+        for split, said in result.predictions.items()
+    }
+    out.print(scores_table(result.scores, counts, evaluation.headline))
+    out.print()
+    _line("run", str(result.folder))
+    _line("model", str(result.bundle))
+    if result.url:
+        _line("tracked", result.url)
+    if result.message:
+        err.print("[yellow]" + result.message.replace("[", r"\[") + "[/yellow]", soft_wrap=True)
+
+
+def _line(name: str, value: str) -> None:
+    out.print(f"[bold]{name:<8}[/bold]", end="")
+    out.print(value, markup=False, highlight=False, soft_wrap=True)
+
+
+def _help() -> None:
+    from rich.table import Table
+
+    from stancelib.options import config_dir, options
+
+    out.print(TRAIN_HELP, highlight=False)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for group, choices in options().items():
+        table.add_section()
+        table.add_row(f"{group}=", "")
+        for option, line in choices.items():
+            table.add_row(f"  {option}", f"[dim]{line}[/dim]")
+    out.print("[bold]Options by group[/bold]")
+    out.print(table)
+    out.print(
+        f"\nEvery option's keys, with defaults and comments, stand in {config_dir()}/<group>/<option>.yaml",
+        soft_wrap=True,
+    )

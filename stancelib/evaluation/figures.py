@@ -1,0 +1,63 @@
+"""Pictures of predictions, as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stancelib.errors import require
+from stancelib.evaluation.metrics import confusion_matrix, reliability
+from stancelib.schema import Predictions
+
+INK, ACCENT, GRID = "#1f2933", "#2b6cb0", "#d9dfe5"
+
+
+def confusion_figure(predictions: Predictions, path: Path, *, title: str) -> None:
+    """Draw the confusion matrix: counts in the cells, shade by share of the gold label."""
+    labels = predictions.labels
+    counts = confusion_matrix(predictions.statements.gold, predictions.label_ids, n_labels=len(labels))
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    figure = _figure(1.6 + 0.95 * len(labels), 1.2 + 0.8 * len(labels))
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), count in _cells(counts):
+        color = "white" if shares[row, column] > 0.55 else INK
+        axes.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=color, fontsize=9)
+    axes.set_xticks(range(len(labels)), labels=list(labels), rotation=20, ha="right")
+    axes.set_yticks(range(len(labels)), labels=list(labels))
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("gold")
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.savefig(path)
+
+
+def calibration_figure(predictions: Predictions, path: Path, *, title: str) -> None:
+    """Draw the reliability diagram (accuracy over confidence) above a histogram of the confidences."""
+    curve = reliability(predictions.statements.gold, predictions.probabilities)
+    figure = _figure(4.6, 4.8)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color=GRID, linewidth=1.5, label="perfect")
+    upper.plot(curve.confidence, curve.accuracy, marker="o", color=ACCENT, label=f"model (ECE {curve.ece:.3f})")
+    upper.set_ylabel("accuracy")
+    upper.set_ylim(-0.02, 1.02)
+    upper.legend(frameon=False, loc="upper left", fontsize=9)
+    upper.set_title(title, fontsize=10)
+    lower.hist(predictions.confidence, bins=20, range=(0, 1), color=ACCENT)
+    lower.set_xlabel("confidence")
+    lower.set_ylabel("statements")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+    figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure of this size in inches, drawn without pyplot and so without global state."""
+    return require("matplotlib.figure", "train").Figure(figsize=(width, height), dpi=130, layout="constrained")
+
+
+def _cells(counts: Any) -> list[tuple[tuple[int, int], int]]:
+    return [((row, column), int(n)) for row, line in enumerate(counts) for column, n in enumerate(line)]

@@ -1,0 +1,262 @@
+"""A loaded model: statements in, labels and probabilities out. Needs neither Hydra nor MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stancelib.bundle import Bundle, load_bundle
+from stancelib.errors import BundleError, DataError
+from stancelib.models.base import Model
+from stancelib.schema import Place, Predictions, Statements
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Texts = str | Sequence[str]
+Targets = str | Sequence[str | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says about one statement.
+
+    Args:
+        label: The most probable label.
+        confidence: Its probability, in [1 / n_labels, 1].
+        probabilities: The probability of every label, by name.
+    """
+
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+
+
+class StanceModel:
+    """A stance classifier that was trained before.
+
+    Args:
+        bundle: What ``load_bundle`` returned.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.labels = bundle.labels
+
+    def __repr__(self) -> str:
+        return f"<StanceModel {self.manifest.get('name', self.manifest['family'])}: {', '.join(self.labels)}>"
+
+    def predict(self, statements: Texts, targets: Targets = None) -> list[Prediction]:
+        """Judge statements towards their targets.
+
+        Args:
+            statements: One text or several.
+            targets: One target for all, one per statement, or None where the model needs none.
+
+        Returns:
+            One prediction per statement, in order.
+
+        Raises:
+            DataError: If the numbers differ, or an item is no string.
+        """
+        return [
+            Prediction(
+                self.labels.names[int(row.argmax())],
+                float(row.max()),
+                dict(zip(self.labels, map(float, row), strict=True)),
+            )
+            for row in self.predict_proba(statements, targets)
+        ]
+
+    def predict_proba(self, statements: Texts, targets: Targets = None) -> NDArray[np.float64]:
+        """Label probabilities, shape (n_statements, n_labels), columns in the order of ``labels``.
+
+        Raises:
+            DataError: If the numbers differ, or an item is no string.
+        """
+        return self.judge(_statements(statements, targets)).probabilities
+
+    def predict_frame(self, frame: pd.DataFrame, *, text: str = "text", target: str | None = "target") -> pd.DataFrame:
+        """The frame with the columns ``label``, ``confidence`` and ``p_<label>`` added, its index kept.
+
+        Where the frame has a column of such a name already, the new one is called ``predicted_<name>``.
+
+        Args:
+            frame: One statement a row.
+            text: The column of the statements.
+            target: The column of the targets; a frame without it is judged without targets.
+
+        Raises:
+            DataError: If the text column is missing, or holds something other than strings.
+        """
+        import pandas as pd
+
+        if text not in frame.columns:
+            raise DataError(f"the frame has no column '{text}'; it has {', '.join(map(str, frame.columns))}.")
+        targets = None
+        if target is not None and target in frame.columns:
+            targets = [None if pd.isna(value) else value for value in frame[target]]
+        answers = answer_columns(self.judge(_statements(frame[text].tolist(), targets)), taken=frame.columns)
+        return frame.assign(**answers)
+
+    def judge(self, statements: Statements) -> Predictions:
+        """Predictions for statements in columns; the form that evaluation takes."""
+        import numpy as np
+
+        if not len(statements):
+            return Predictions(statements, self.labels, np.zeros((0, len(self.labels))))
+        return Predictions(statements, self.labels, self.bundle.model.predict_proba(statements))
+
+
+def load(source: str | PathLike[str], *, families: Mapping[str, type[Model]] | None = None) -> StanceModel:
+    """Load a trained model.
+
+    Args:
+        source: A bundle's folder, a run's folder, or an MLflow address: ``runs:/<run id>``, ``models:/<name>@<alias>``,
+            ``models:/<name>/<version>`` (these need the extra ``train``).
+        families: Classes of your own that bundles may name, by dotted name.
+
+    Raises:
+        BundleError: If there is no sound bundle at the address.
+    """
+    if str(source).startswith(("runs:/", "models:/")):
+        from stancelib.tracking.browse import download_model
+
+        return StanceModel(load_bundle(download_model(str(source)), families=families))
+    folder = Path(source)
+    if not (folder / "manifest.json").exists() and (folder / "model" / "manifest.json").exists():
+        folder = folder / "model"
+    return StanceModel(load_bundle(folder, families=families))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowColumns:
+    """Where a row of a file keeps what is judged.
+
+    Args:
+        text: Column of the statements.
+        target: Column of the targets; rows without it are judged without a target.
+        fixed_target: One target for all rows, instead of a column.
+        keep_going: Give rows without a text empty answers, instead of stopping at the first.
+    """
+
+    text: str = "text"
+    target: str = "target"
+    fixed_target: str | None = None
+    keep_going: bool = False
+
+
+def score_rows(
+    model: StanceModel,
+    rows: Iterable[tuple[Place, dict[str, Any]]],
+    columns: RowColumns | None = None,
+    *,
+    batch_size: int = 2048,
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of any number with the model's answers added, a batch at a time, in constant memory and in order.
+
+    Args:
+        model: A loaded model.
+        rows: Rows with their places, such as ``stancelib.data.rows.read_rows`` yields.
+        columns: Where a row keeps statement and target.
+        batch_size: Statements judged at once, at least 1.
+
+    Raises:
+        DataError: If a row has no text; the message names file and row.
+    """
+    columns = columns or RowColumns()
+    rows = iter(rows)
+    while batch := list(islice(rows, batch_size)):
+        texts = [_text(place, row, columns) for place, row in batch]
+        targets = [columns.fixed_target or row.get(columns.target) or None for _, row in batch]
+        statements = Statements([text or "" for text in texts], [t if t is None else str(t) for t in targets])
+        answers = answer_columns(model.judge(statements), taken=batch[0][1])
+        names, values = list(answers), zip(*answers.values(), strict=True)
+        nothing = dict.fromkeys(names)
+        yield [
+            row | (nothing if text is None else dict(zip(names, answer, strict=True)))
+            for (_, row), text, answer in zip(batch, texts, values, strict=True)
+        ]
+
+
+def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:
+    """The row's text; None where it has none and that is allowed."""
+    text = row.get(columns.text)
+    if isinstance(text, str) and text.strip():
+        return text
+    if columns.text not in row:
+        raise DataError(
+            f"{place} has no column '{columns.text}'; it has {', '.join(map(str, row))}. "
+            "Name the right one with --text-column."
+        )
+    if not columns.keep_going:
+        raise DataError(
+            f"{place} has no text: '{columns.text}' is {text!r}. "
+            "Mend it, or pass --keep-going to leave such rows unanswered."
+        )
+    return None
+
+
+def answer_columns(predictions: Predictions, *, taken: Iterable[str] = ()) -> dict[str, Any]:
+    """The columns that a scored table gains, each of length n.
+
+    Args:
+        predictions: What the model said.
+        taken: Columns that the table has already; a name among them gets the prefix ``predicted_``.
+
+    Returns:
+        ``label``, ``confidence`` and one ``p_<label>`` per label.
+    """
+    columns: dict[str, Any] = {
+        "label": predictions.labels.decode(predictions.label_ids),
+        "confidence": predictions.confidence.tolist(),
+    }
+    for name, column in zip(predictions.labels, predictions.probabilities.T, strict=True):
+        columns[f"p_{name}"] = column.tolist()
+    taken = set(taken)
+    return {f"predicted_{name}" if name in taken else name: values for name, values in columns.items()}
+
+
+def _statements(statements: Texts, targets: Targets) -> Statements:
+    texts = [statements] if isinstance(statements, str) else list(statements)
+    if targets is None or isinstance(targets, str):
+        targets = [targets] * len(texts)
+    elif len(targets) != len(texts):
+        raise DataError(
+            f"there are {len(texts)} statements but {len(targets)} targets; give one target, or one for each."
+        )
+    for row, (text, target) in enumerate(zip(texts, targets, strict=True), start=1):
+        if not isinstance(text, str):
+            raise DataError(f"statement {row} must be a string, got {text!r}.")
+        if not (target is None or isinstance(target, str)):
+            raise DataError(f"target {row} must be a string or None, got {target!r}.")
+    return Statements(texts, list(targets))
+
+
+class _Pyfunc:
+    """The shape that MLflow's pyfunc flavour calls."""
+
+    def __init__(self, model: StanceModel) -> None:
+        self._model = model
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Answers only, one row per input row; takes a frame, or a mapping of columns."""
+        import pandas as pd
+
+        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        columns = [name for name in ("text", "target") if name in frame.columns]
+        return self._model.predict_frame(frame[columns]).drop(columns=columns)
+
+
+def _load_pyfunc(path: str) -> _Pyfunc:
+    """Called by MLflow, which knows the bundle as a pyfunc model."""
+    if not Path(path).is_dir():
+        raise BundleError(f"there is no folder '{path}'.")
+    return _Pyfunc(load(path))
