@@ -164,7 +164,8 @@ def _family(name: str, own: Mapping[str, type[Model]]) -> type[Model]:
     if name not in family_names():
         raise BundleError(
             f"the bundle's family {name!r} is none of stancelib's ({', '.join(family_names())})"
-            f"{nearest(name, family_names())} To load a family of your own, pass its class: load(path, families={{name: Class}})."
+            f"{nearest(name, family_names())} "
+            "To load a family of your own, pass its class: load(path, families={name: Class})."
         )
     family: type[Model] = getattr(import_module(f"stancelib.models.{name}"), class_name(name))
     return family

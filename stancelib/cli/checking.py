@@ -57,7 +57,8 @@ def show_summary(summary: Summary) -> None:
     out.print(_counts(summary))
     repeated = summary.duplicates
     out.print(
-        f"\nduplicates: {repeated.n_exact} exact, {repeated.n_near} near; across splits {repeated.n_exact_across} exact, "
+        f"\nduplicates: {repeated.n_exact} exact, {repeated.n_near} near; "
+        f"across splits {repeated.n_exact_across} exact, "
         f"{repeated.n_near_across} near; {repeated.n_conflicting} rows in conflict",
         highlight=False,
     )

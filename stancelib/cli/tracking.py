@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 Root = Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")]
 Uri = Annotated[str | None, typer.Option(help="Tracking address. Default: MLFLOW_TRACKING_URI, else ./mlflow.db.")]
 Experiment = Annotated[str, typer.Option(help="Name of the MLflow experiment.")]
-SHOWN = ("validation/macro_f1", "validation/accuracy", "test/macro_f1", "perf/fit_seconds")
+SHOWN = {  # metrics in the table of runs, and their column titles
+    "validation/macro_f1": "val F1",
+    "validation/accuracy": "val acc",
+    "test/macro_f1": "test F1",
+    "perf/fit_seconds": "fit s",
+}
 STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
 
 
@@ -53,7 +58,7 @@ def runs(
     for name in ("run", "status", "data", "started", "took"):
         table.add_column(name, overflow="fold")
     for name in metrics:
-        table.add_column(name.replace("/", "\n"), justify="right")
+        table.add_column(SHOWN.get(name, name), justify="right", no_wrap=True)
     for row in rows:
         scores = [f"{row.metrics[name]:.4f}" if name in row.metrics else "" for name in metrics]
         started = f"{datetime.fromtimestamp(row.start_time / 1000).astimezone():%m-%d %H:%M}"
@@ -77,11 +82,10 @@ def ui(
     """
     from stancelib.tracking.browse import serve_ui
 
-    raise typer.Exit(
-        serve_ui(
-            uri, host, port, experiment=experiment, say=lambda line: out.print(line, highlight=False, soft_wrap=True)
-        )
-    )
+    def announce(line: str) -> None:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    raise typer.Exit(serve_ui(uri, host, port, experiment=experiment, announce=announce))
 
 
 def sync(

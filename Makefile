@@ -1,0 +1,40 @@
+# `make help` lists the targets. A virtual environment in .venv is made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help train test check setup clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+train: $(VENV)/.train  ## Set up what training needs, then train on the shipped corpus: make train ARGS="model=prior"
+	$(BIN)/stancelib train $(ARGS)
+
+test: check  ## Set up everything, then run all checks and all tests: make test ARGS="-m 'not slow'"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## Format, lint, types and layers, without the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+setup: $(VENV)/.dev  ## Set up the environment with everything
+
+clean:  ## Remove the environment and caches, not your runs
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	test -f $(VENV)/.dev || $(PIP) -e '.[train]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.train
