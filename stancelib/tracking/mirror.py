@@ -42,7 +42,7 @@ class Batch:
     tags: dict[str, str] = field(default_factory=dict)
     points: list[tuple[str, float, int, int]] = field(default_factory=list)  # key, value, time, step
     datasets: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)  # path in the run folder: folder in MLflow
+    files: dict[tuple[str, str], None] = field(default_factory=dict)  # path in the run folder, folder in MLflow
     tables: list[str] = field(default_factory=list)
     model: str = ""
     status: str = ""
@@ -62,9 +62,9 @@ class Batch:
             case "dataset":
                 self.datasets.append(dict(event))
             case "artifact":
-                self.files[event["path"]] = event["folder"]
+                self.files[event["path"], event["folder"]] = None
             case "table":
-                self.files[event["path"]] = posixpath.dirname(event["path"])
+                self.files[event["path"], posixpath.dirname(event["path"])] = None
                 self.tables.append(event["path"])
             case "note":
                 self.tags["mlflow.note.content"] = _text(event["text"])[:TAG_CHARACTERS]
@@ -181,7 +181,7 @@ class Mirror:
             self._pause()
             self._client.log_inputs(self._link.run_id, [_dataset_input(values) for values in batch.datasets])
         self._log("metrics", [Metric(*point) for point in batch.points], batch.left_out)
-        for path, folder in batch.files.items():
+        for path, folder in batch.files:
             self._send_file(path, folder, batch.left_out)
         if batch.model:
             self._pause()
