@@ -143,7 +143,7 @@ def _unknown_labels(unknown: Mapping[str, Tally], labels: LabelSet) -> list[Find
     total = Tally(sum(tally.n_rows for tally in unknown.values()))
     total.places = sorted(place for tally in unknown.values() for place in tally.places)[:N_PLACES]
     most = sorted(unknown.items(), key=lambda item: (-item[1].n_rows, item[0]))[:5]
-    named = ", ".join(f"{name!r} ({tally.n_rows:,}{nearest(name, labels)})" for name, tally in most)
+    named = ", ".join(f"{name!r} ({tally.n_rows:,}{nearest(name, labels).removesuffix('.')})" for name, tally in most)
     more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
     rule = f"the labels are {', '.join(labels)}. Correct them, or map them with label_map (to null to leave rows out)."
     return total.error("unknown-label", f"with an unknown label {{first}}: {named}{more}; {rule}")

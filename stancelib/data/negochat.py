@@ -13,7 +13,8 @@ LABELS = ("propose", "counter-propose", "reject", "accept", "accept+propose")
 def negochat(*, root: str | None = None, label_map: Mapping[str, str | None] | None = None) -> Corpus:
     """Utterances of negotiations, in the official split by dialogue.
 
-    There is no official validation split, so a tenth of train is taken. The target is the other side's last utterance; the first one of a dialogue has none.
+    There is no official validation split, so a tenth of train is taken.
+    The target is the other side's last utterance; the first one of a dialogue has none.
 
     Args:
         root: Folder that holds the public corpora, this one in ``negochat_stance``.

@@ -29,7 +29,8 @@ LABELS = (
 def plover(*, root: str | None = None, label_map: Mapping[str, str | None] | None = None) -> Corpus:
     """Sentences with the root code of what one actor does to another.
 
-    There is no official validation split, so a tenth of train is taken. The target is the actor acted upon. Sentences with several pairs of actors stay in one split.
+    There is no official validation split, so a tenth of train is taken.
+    The target is the actor acted upon. Sentences with several pairs of actors stay in one split.
 
     Args:
         root: Folder that holds the public corpora, this one in ``plover_plv``.

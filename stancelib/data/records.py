@@ -148,11 +148,13 @@ class _Reading:
         for role, name in self.columns.named.items():
             if name in self.names or (role == "id" and name == "id"):
                 continue
-            hint = nearest(name, self.names) or f"; set columns.{role} to the name of the {role} column"
+            hint = (
+                nearest(name, self.names).removesuffix(".") or f"; set columns.{role} to the name of the {role} column."
+            )
             if len(self.names) == 1 and re.search("[;\t|]", next(iter(self.names))):
-                hint = "; the fields seem not to be separated by commas: save tabs as .tsv, or use commas"
+                hint = "; the fields seem not to be separated by commas: save tabs as .tsv, or use commas."
             elif role == "target":
-                hint += ", or to null where the statements have no target"
+                hint += " Set columns.target to null where the statements have no target."
             raise ConfigError(f"'{source}' has no column '{name}'; its columns are {', '.join(self.names)}{hint}")
 
     def fill_ids(self) -> None:

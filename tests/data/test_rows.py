@@ -1,0 +1,121 @@
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from stancelib.data.rows import read_rows
+from stancelib.data.writing import write_rows
+from stancelib.errors import ConfigError, DataError
+
+ROWS = [{"text": 'a "quoted", line\nand another', "score": 1}, {"text": "café\ttab", "score": 2}]
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl", "o.parquet"])
+def test_what_is_written_is_read_back(tmp_path: Path, name: str):
+    with write_rows(tmp_path / name) as write:
+        write(ROWS[:1])
+        write(ROWS[1:])
+    read = [(place.row, row["text"], int(row["score"])) for place, row in read_rows(tmp_path / name)]
+    assert [(text, score) for _, text, score in read] == [(row["text"], row["score"]) for row in ROWS]
+    assert [row for row, _, _ in read] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
+def test_a_writer_that_fails_leaves_the_old_file_and_no_partial_one(tmp_path: Path, name: str):
+    def fail() -> None:
+        with write_rows(tmp_path / name) as write:
+            write(ROWS)
+            raise RuntimeError
+
+    (tmp_path / name).write_text("old")
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "old"
+
+
+def test_parquet_columns_that_start_empty_become_text(tmp_path: Path):
+    with write_rows(tmp_path / "o.parquet") as write:
+        write([{"text": "a", "target": None}])
+        write([{"text": "b", "target": "t"}])
+    assert [row["target"] for _, row in read_rows(tmp_path / "o.parquet")] == [None, "t"]
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.parquet"])
+def test_rows_of_differing_columns_need_json_lines(tmp_path: Path, name: str):
+    with write_rows(tmp_path / name) as write:
+        write([{"a": 1}])
+        with pytest.raises(DataError, match="jsonl"):
+            write([{"a": 1, "b": 2}])
+
+
+def test_standard_input_and_output_carry_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "a"}\n\n{"text": "b"}\n')))
+    read = list(read_rows("-"))
+    assert [(str(place), row["text"]) for place, row in read] == [
+        ("standard input row 1", "a"),
+        ("standard input row 3", "b"),
+    ]
+    with write_rows("-") as write:
+        write([row for _, row in read])
+    assert capsys.readouterr().out == '{"text": "a"}\n{"text": "b"}\n'
+
+
+def test_parquet_needs_a_file(tmp_path: Path):
+    with pytest.raises(ConfigError, match="standard input"):
+        read_rows("-", "parquet")
+    with pytest.raises(ConfigError, match="standard output"), write_rows("-", "parquet"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.jsonl", b'{"text": "a"}\n{"text": \n', r"d\.jsonl row 2 is not JSON: .* at character"),
+        ("d.jsonl", b'{"text": "a"}\n\n[1]\n', r"row 3 is a list"),
+        ("d.jsonl", b'{"text": "a"}\n7\n', r"row 2 is a number"),
+        ("d.jsonl", b'{"text": "a"}\n{"text": "caf\xe9"}\n', r"line 2 is not utf-8 \(byte 0xe9\)"),
+        ("d.json", b'[{"text": "a"},\n {"text": }]', r"not JSON: .* line 2, column"),
+        ("d.json", b'[{"text": "a"}, null]', r"row 2 is null"),
+        ("d.csv", b"a,b\n1,2\n1,2,3\n", r"row 2 has 3 fields, but the header has 2 \(a, b\)"),
+        ("d.csv", b'a,b\n1,2\n"open,2\n3,4\n', r"row 2 .*double quote left open"),
+        ("d.csv", b"a,a\n1,2\n", r"two columns called 'a'"),
+        ("d.csv", b"a,b\n1,caf\xe9\n", r"line 2 is not utf-8"),
+        ("d.tsv", b"a\tb\n1\n", r"row 1 has 1 fields"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_row(tmp_path: Path, name: str, content: bytes, message: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(read_rows(tmp_path / name))
+
+
+def test_encodings_and_byte_order_marks_are_understood(tmp_path: Path):
+    for encoding in ("utf-8-sig", "utf-16", "cp1252"):
+        (tmp_path / "d.csv").write_bytes("text,label\ncafé,x\n".encode(encoding))
+        given = "utf-8" if encoding == "utf-8-sig" else encoding
+        assert [row for _, row in read_rows(tmp_path / "d.csv", encoding=given)] == [{"text": "café", "label": "x"}]
+    with pytest.raises(ConfigError, match="no encoding"):
+        read_rows(tmp_path / "d.csv", encoding="utf-99")
+
+
+def test_line_separators_inside_json_text_do_not_end_a_row(tmp_path: Path):
+    (tmp_path / "d.jsonl").write_text(json.dumps({"text": "a\u2028b"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [row for _, row in read_rows(tmp_path / "d.jsonl")] == [{"text": "a\u2028b"}]
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.csv", "d.parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
+    with write_rows(tmp_path / name) as write:
+        for _ in range(40):
+            write([{"text": "some words that are said", "n": i} for i in range(1000)])
+    peaks = []
+    for n_rows in (10_000, 40_000):
+        tracemalloc.start()
+        for _, (_, _row) in zip(range(n_rows), read_rows(tmp_path / name), strict=False):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
