@@ -76,7 +76,7 @@ def _folder(folder: str, name: str, root: str | None) -> Path:
             f"data={name} needs a folder of public corpora: set the environment variable {VARIABLE}, or data.root, to "
             f"the one that holds {files}. The datasheet of the project says where to obtain the corpus."
         )
-    place = Path(root) / folder
+    place = Path(root).expanduser() / folder
     if not (place / f"{TRAIN}.jsonl").is_file():
         raise ConfigError(
             f"data={name} needs {files}, and '{root}' does not have it: obtain the corpus as the datasheet says, "

@@ -40,24 +40,20 @@ def files(
         ConfigError: If a column, a format or an encoding does not exist.
         DataError: If a file is missing, empty or damaged.
     """
-    paths = {TRAIN: path} if isinstance(path, str | Path) else dict(path)
-    if not any(paths.values()):
+    by_split = {TRAIN: path} if isinstance(path, str | Path) else path
+    paths = {split: Path(one).expanduser() for split, one in by_split.items() if one is not None}
+    if not paths:
         raise ConfigError("data.path is empty; give one file, or one by split: {train: a.csv, test: b.csv}.")
     if columns.split is not None and len(paths) > 1:
         raise ConfigError("columns.split tells the splits of one file apart; with one file each set it to null.")
     sources: dict[str, Rows] = {}
     for split, one in paths.items():
-        if one is None:
-            continue
-        if Path(one).is_dir():
-            sources |= _saved(Path(one), split)
-        else:
-            sources[split] = _file_rows(Path(one), encoding)
-    first = next(str(one) for one in paths.values() if one is not None)
+        sources |= _saved(one, split) if one.is_dir() else {split: _file_rows(one, encoding)}
+    first = next(iter(paths.values()))
     return build_corpus(
         sources,
-        name=name or (Path(first).stem if len(paths) == 1 else Path(first).resolve().parent.name),
-        source=", ".join(str(one) for one in paths.values() if one is not None),
+        name=name or (first.stem if len(paths) == 1 else first.resolve().parent.name),
+        source=", ".join(map(str, paths.values())),
         columns=columns,
         labels=labels,
         label_map=label_map,

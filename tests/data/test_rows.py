@@ -74,6 +74,8 @@ def test_parquet_needs_a_file(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("d.jsonl", b'{"text": "a"}\n{"text": \n', r"d\.jsonl row 2 is not JSON: .* at character"),
+        ("d.jsonl", b'{"text": "a"}\n{"text": "b"} {"text": "c"}\n', r"row 2 is not JSON: Extra data at character 14"),
+        ("d.jsonl", b'{"text": "a"}\n  {"text": \n', r"row 2 is not JSON"),
         ("d.jsonl", b'{"text": "a"}\n\n[1]\n', r"row 3 is a list"),
         ("d.jsonl", b'{"text": "a"}\n7\n', r"row 2 is a number"),
         ("d.jsonl", b'{"text": "a"}\n{"text": "caf\xe9"}\n', r"line 2 is not utf-8 \(byte 0xe9\)"),
@@ -99,6 +101,11 @@ def test_encodings_and_byte_order_marks_are_understood(tmp_path: Path):
         assert [row for _, row in read_rows(tmp_path / "d.csv", encoding=given)] == [{"text": "café", "label": "x"}]
     with pytest.raises(ConfigError, match="no encoding"):
         read_rows(tmp_path / "d.csv", encoding="utf-99")
+
+
+def test_blanks_around_json_and_a_missing_last_line_end_are_allowed(tmp_path: Path):
+    (tmp_path / "d.jsonl").write_bytes(b'  {"text": "a"}  \r\n{"text": "b"}')
+    assert [row["text"] for _, row in read_rows(tmp_path / "d.jsonl")] == ["a", "b"]
 
 
 def test_line_separators_inside_json_text_do_not_end_a_row(tmp_path: Path):
