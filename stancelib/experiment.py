@@ -96,6 +96,7 @@ def run_experiment(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
     with _recorded(Path(folder), name, tracker or JournalOnly()) as (journal, outcome):
+        raise_errors(corpus.findings)
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
         _describe(journal, corpus, {"model": family_of(model)}, identity)
@@ -172,13 +173,13 @@ def _recorded(folder: Path, name: str, tracker: Tracker) -> Iterator[tuple[Journ
 
 def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal) -> None:
     """Stop on errors in the data; show and record the warnings."""
-    for split in splits:
-        corpus.split(split)
     findings = check_corpus(corpus, needs_target=model.uses_target)
     if findings:
         columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
         journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     raise_errors(findings)
+    for split in splits:
+        corpus.split(split)
     for finding in findings:
         logger.warning("%s", finding.message)
     journal.metrics({"data/n_warnings": len(findings)})
@@ -187,7 +188,8 @@ def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal
 def _describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:
     """Parameters, tags, data sets and the configuration: everything that tells this run from another."""
     config = identity.config
-    journal.params(flatten(config) or {"seed": identity.seed})
+    identifying = {key: value for key, value in config.items() if key not in ("name", "tracking")}
+    journal.params(flatten(identifying) or {"seed": identity.seed})
     split_name = corpus.protocol.partition("(")[0]
     versions = {f"version.{package}": found for package, found in package_versions().items()}
     journal.tags(

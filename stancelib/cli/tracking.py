@@ -11,6 +11,9 @@ import typer
 from stancelib.cli.console import out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stancelib.tracking.browse import RunRow
     from stancelib.tracking.maintenance import ReapResult, SyncResult
 
 Root = Annotated[Path, typer.Argument(help="A run folder, or a folder of them.")]
@@ -38,6 +41,7 @@ def runs(
     ] = None,
     uri: Uri = None,
     experiment: Experiment = "stancelib",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print every parameter and metric as CSV.")] = False,
 ) -> None:
     """List recent runs with their scores.
 
@@ -49,6 +53,9 @@ def runs(
     from stancelib.tracking.browse import recent_runs
 
     rows = recent_runs(uri, experiment, limit, sort)
+    if as_csv:
+        _print_csv(rows)
+        return
     if not rows:
         out.print("no runs yet")
         return
@@ -66,6 +73,21 @@ def runs(
         status = Text(row.status.lower(), style=STYLES.get(row.status, ""))
         table.add_row(Text(row.name), status, Text(row.data), started, took, *scores)
     out.print(table, highlight=False)
+
+
+def _print_csv(rows: Sequence[RunRow]) -> None:
+    """One line a run: its name, status, parameters and metrics, without the machine's load."""
+    import csv
+
+    records = [
+        {"run": row.name, "status": row.status, "seconds": row.duration_seconds} | dict(row.params) | dict(row.metrics)
+        for row in rows
+    ]
+    writer = csv.DictWriter(
+        out.file, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(records)
 
 
 def ui(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class RunRow:
         data: The corpus.
         split: The split protocol.
         seed: The seed.
+        params: The parameters, flat.
         metrics: The last value of every metric but the machine's load.
         url: The page of the run, where a server has one.
     """
@@ -65,6 +67,7 @@ class RunRow:
     data: str
     split: str
     seed: str
+    params: Mapping[str, str]
     metrics: Mapping[str, float]
     url: str
 
@@ -168,8 +171,7 @@ def serve_ui(
     except KeyboardInterrupt:
         return 0
     finally:
-        server.terminate()
-        server.wait()
+        _stop_server(server)
 
 
 def _start_server(uri: str, host: str, port: int) -> subprocess.Popen[bytes]:
@@ -179,7 +181,14 @@ def _start_server(uri: str, host: str, port: int) -> subprocess.Popen[bytes]:
     if path := database_path(uri):
         command += ["--default-artifact-root", (path.parent / "mlartifacts").as_uri()]
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return subprocess.Popen(command, env={**os.environ, **settings})
+    return subprocess.Popen(command, env={**os.environ, **settings}, start_new_session=True)
+
+
+def _stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End the server and its worker."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM) if hasattr(os, "killpg") else server.terminate()
+    server.wait()
 
 
 def _wait_for_server(server: subprocess.Popen[bytes], host: str, port: int) -> None:
@@ -257,6 +266,7 @@ def _row(run: Run, uri: str) -> RunRow:
         data=tags.get("data", ""),
         split=tags.get("split", ""),
         seed=tags.get("seed", ""),
+        params=run.data.params,
         metrics={key: value for key, value in run.data.metrics.items() if not key.startswith("system/")},
         url=run_url(uri, info.experiment_id, info.run_id),
     )

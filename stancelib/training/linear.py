@@ -90,6 +90,7 @@ def fit_linear_head(
         Platt (1999), Probabilistic Outputs for Support Vector Machines.
     """
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     counts = np.bincount(label_ids, minlength=len(labels))
     least = 1 if classifier == "logistic" else 2
@@ -97,13 +98,15 @@ def fit_linear_head(
         name = labels.names[int(counts.argmin())]
         raise DataError(f"label '{name}' has {counts.min()} training rows; {classifier} needs at least {least}.")
     weight = _weights_by_id(class_weight, labels)
-    if classifier == "logistic":
+    with threadpool_limits(1):  # the solvers' vectors are too short to share out: two busy cores take four times as long
+        if classifier == "svm":
+            n_folds = int(min(5, counts.min()))
+            return _fit_svm(features_NF, label_ids, C=C, class_weight=weight, n_folds=n_folds, seed=seed)
         from sklearn.linear_model import LogisticRegression
 
         fitted = LogisticRegression(C=C, class_weight=weight, max_iter=2000, random_state=seed)
         fitted.fit(features_NF, label_ids)
         return _head(fitted.coef_, fitted.intercept_, "softmax")
-    return _fit_svm(features_NF, label_ids, C=C, class_weight=weight, n_folds=int(min(5, counts.min())), seed=seed)
 
 
 def _fit_svm(features_NF: Any, label_ids: Any, *, C: float, class_weight: Any, n_folds: int, seed: int) -> LinearHead:
