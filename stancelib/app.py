@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stancelib.errors import ConfigError, nearest, require
-from stancelib.options import check_components, config_dir, flat_keys, options
+from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_keys, options
 from stancelib.schema import Corpus, Progress
 
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
     from stancelib.experiment import Result
-
-COMPONENTS = ("data", "split", "model", "evaluation", "tracking")
 
 
 @dataclass
@@ -62,6 +60,7 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
         try:
             _run_job(config, show, report)
         except Exception as error:
+            _leave_no_trace()
             if os.getpid() != process:  # a launcher's worker: its parent has to hear of it
                 raise
             failures.append(error)  # the other runs of a grid go on
@@ -103,6 +102,21 @@ def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress]
         report=report,
     )
     show(result, parts["evaluation"])
+
+
+def _leave_no_trace() -> None:
+    """Remove what Hydra wrote for a run that never began; a run that began keeps its folder and its record."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if (folder / "events.jsonl").exists():
+        return
+    for name in ("config", "hydra", "overrides"):
+        (folder / ".hydra" / f"{name}.yaml").unlink(missing_ok=True)
+    for empty in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
+        if empty not in (Path.cwd(), *Path.cwd().parents):
+            with suppress(OSError):
+                empty.rmdir()
 
 
 def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
@@ -222,36 +236,43 @@ class _plain_errors:  # noqa: N801 - reads as a statement: with _plain_errors(â€
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
 
-        if isinstance(error, HydraException | OmegaConfBaseException):
-            raise ConfigError(explain(f"{error}\n{error.__cause__ or ''}")) from error
+        bad_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
+        if bad_group or isinstance(error, HydraException | OmegaConfBaseException):
+            assert error is not None
+            sentence = explain(
+                f"{error}\n{error.__cause__ or ''}",
+                keys=lambda: _keys(self.arguments),
+                malformed=lambda: _malformed(self.arguments),
+            )
+            raise ConfigError(sentence) from error
 
 
-def explain(message: str) -> str:
-    """Hydra's message of several lines as one sentence with the nearest valid name."""
-    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["the configuration is not valid"]
-    if match := re.search(r"Could not override '([\w./@:]+)'", message):
-        key = match[1]
-        return f"there is no key '{key}'{nearest(key, _default_keys(key))} `stancelib train --cfg job` prints them all."
-    if match := re.search(r"(?:Could not find|In .*: Could not find) '([\w-]+)/([^']+)'", message):
-        group, option = match[1], match[2]
-        valid = options().get(group, {})
-        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}"
-    lines = [line for line in rest if not line.startswith(("full_key", "object_type", "See https"))]
-    if match := re.search(r"full_key: (\S+)", message):
-        return f"{match[1]}: {lines[-1] if lines else first}"
-    return " ".join([first, *lines[:2]])
+def _malformed(arguments: Sequence[str]) -> str:
+    """The first override that Hydra's grammar refuses; empty if there is none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-") or before in ("-cd", "-cn", "-cp", "-c", "-p") or before.startswith("--c"):
+            continue
+        try:
+            OverridesParser.create().parse_override(argument)
+        except HydraException:
+            return argument
+    return ""
 
 
-def _default_keys(key: str) -> list[str]:
-    """The keys that the defaults have, for suggestions; those of the key's own group where it names one."""
+def _keys(arguments: Sequence[str]) -> list[str]:
+    """The keys that the chosen options have, for suggestions."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
+    chosen = [a for a in arguments if a.partition("=")[2] in options().get(a.partition("=")[0], {})]
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        plain = OmegaConf.to_container(hydra_compose("train"), resolve=False)
+        plain = OmegaConf.to_container(hydra_compose("train", overrides=chosen), resolve=False)
     assert isinstance(plain, dict)
     return [name for name in flat_keys({str(k): v for k, v in plain.items()}) if not name.endswith("_")]
 

@@ -6,15 +6,21 @@ A component's constructor is its schema: keys are compared with its parameters, 
 from __future__ import annotations
 
 import inspect
+import json
+import re
+import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stancelib.errors import ConfigError, MissingExtraError, nearest
 
+COMPONENTS = ("data", "split", "model", "evaluation", "tracking")
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+OMEGACONF_TYPES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+SPELLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 
 
 def config_dir() -> Path:
@@ -81,21 +87,32 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
 def _check_type(key: str, value: object, hint: Any, file: str) -> None:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+    adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     try:
-        TypeAdapter(hint, config=ConfigDict(strict=False, arbitrary_types_allowed=True)).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
-        expected = _spell(hint)
-        raise ConfigError(f"{key}{place} must be {expected}, got {value!r} ({file}): {first['msg'].lower()}.") from None
+        adapter.validate_json(json.dumps(value))  # strict, and yet a list may become a tuple
+    except ValidationError:
+        boolean = " YAML reads bare yes, no, on and off as booleans: put names in quotes." * _holds_boolean(value)
+        raise ConfigError(f"{key} must be {_spell(hint)}, got {value!r} ({file}).{boolean}") from None
+
+
+def _holds_boolean(value: object) -> bool:
+    return isinstance(value, list | dict) and any(isinstance(item, bool) for item in value)
 
 
 def _spell(hint: Any) -> str:
     """An annotation in words a YAML author knows."""
-    text = inspect.formatannotation(hint).replace("collections.abc.", "").replace("typing.", "")
-    for python, yaml in (("Literal", "one of "), ("None", "null"), ("Sequence", "list"), (" | ", " or ")):
-        text = text.replace(python, yaml)
-    return text
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " or ".join(f"'{choice}'" for choice in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(part) for part in arguments)
+    if origin is tuple:
+        return f"a list of {len(arguments)}"
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return "a mapping of names to values"
+    if inspect.isclass(origin) and issubclass(origin, Collection):
+        return f"a list of {SPELLED.get(arguments[0], 'values').removeprefix('a ')}s"
+    return SPELLED.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def locate(target: str, key: str) -> Callable[..., Any]:
@@ -122,6 +139,36 @@ def _hints(build: Callable[..., Any]) -> dict[str, Any]:
 
 def _title(build: Callable[..., Any]) -> str:
     return f"'{build.__name__}'"
+
+
+def explain(message: str, *, keys: Callable[[], list[str]], malformed: Callable[[], str]) -> str:
+    """Hydra's message of several lines as one sentence with the nearest valid name.
+
+    Args:
+        message: What Hydra said.
+        keys: All keys there are; called where a key is unknown.
+        malformed: The override that Hydra's grammar refuses; called where there is one.
+    """
+    first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["the configuration is not valid"]
+    if match := re.search(r"Could not override '([\w./@:]+)'", message):
+        key = match[1]
+        return f"there is no key '{key}'{nearest(key, keys())} `stancelib train --cfg job` prints them all."
+    if "override_grammar" in message:
+        return f"'{malformed()}' is not of the form key=value; quote a value that holds any of = [ ] {{ }} ( )."
+    if first.startswith("Config group override"):
+        return f"a group takes the name of one option: {', '.join(f'{group}=<name>' for group in COMPONENTS)}."
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=(.+)'", message):
+        return f"{match[1]} has several values; add -m to run each, or write {match[1]}=[{match[2]}] for a list."
+    if match := re.search(r"(Value '.*') of type '\w+' could not be converted to (\w+)[\s\S]*full_key: (\S+)", message):
+        return f"{match[3]} must be {OMEGACONF_TYPES.get(match[2], match[2])}, got {match[1].removeprefix('Value ')}."
+    if match := re.search(r"(?:Could not find|In .*: Could not find) '([\w-]+)/([^']+)'", message):
+        group, option = match[1], match[2]
+        valid = options().get(group, {})
+        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}"
+    lines = [line for line in rest if not line.startswith(("full_key", "object_type", "See https"))]
+    if match := re.search(r"full_key: (\S+)", message):
+        return f"{match[1]}: {lines[-1] if lines else first}"
+    return " ".join([first, *lines[:2]])
 
 
 def flat_keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from stancelib.errors import DataError
+from stancelib.labels import LabelSet
 from stancelib.schema import Progress, Statements
 
 if TYPE_CHECKING:
@@ -21,6 +23,24 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """A report that nobody reads."""
+
+
+def training_labels(train: Statements) -> LabelSet:
+    """The label set of statements to learn from.
+
+    Raises:
+        DataError: If they carry no labels, or a label has no row.
+    """
+    import numpy as np
+
+    gold = train.gold
+    assert train.labels is not None
+    counts = np.bincount(gold, minlength=len(train.labels))
+    if not counts.all():
+        raise DataError(
+            f"label '{train.labels.names[int(counts.argmin())]}' has no training row; leave it out or add some."
+        )
+    return train.labels
 
 
 @runtime_checkable

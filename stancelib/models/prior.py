@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from stancelib.labels import LabelSet
-from stancelib.models.base import Report, silent
+from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Statements
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ class Prior:
         """Count labels, overall and per target."""
         import numpy as np
 
-        assert train.labels is not None
-        n_labels = len(train.labels)
-        self.labels_ = train.labels
+        self.labels_ = training_labels(train)
+        n_labels = len(self.labels_)
         self.overall_ = np.bincount(train.gold, minlength=n_labels) / len(train)
         counts: dict[str, NDArray[np.float64]] = {}
         if self.per_target:

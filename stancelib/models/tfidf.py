@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from stancelib.labels import LabelSet
-from stancelib.models.base import Report, silent
+from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Progress, Statements
 from stancelib.training.linear import Classifier, ClassWeight, LinearHead, check_head_options, fit_linear_head
 from stancelib.training.ngrams import Ngrams, TextBlocks
@@ -53,15 +53,14 @@ class Tfidf:
 
     def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
         """Learn the vocabularies, then the classifier; ``validation`` isn't looked at."""
-        assert train.labels is not None
-        self.labels_ = train.labels
+        self.labels_ = training_labels(train)
         self.blocks_ = TextBlocks(ngrams=self.ngrams, use_target=self.use_target)
         features = self.blocks_.fit_transform(train.texts, train.targets)
         report(Progress(1, 2, {"train/n_features": float(features.shape[1])}))
         self.head_ = fit_linear_head(
             features,
             train.gold,
-            train.labels,
+            self.labels_,
             classifier=self.classifier,
             C=self.C,
             class_weight=self.class_weight,
