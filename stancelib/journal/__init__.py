@@ -9,7 +9,16 @@ knows where. Times are milliseconds since 1970.
 from __future__ import annotations
 
 from stancelib.journal.process import signals_as_exceptions
-from stancelib.journal.reading import EVENTS, RunState, Status, end_gone_run, read_events, run_folders, run_state
+from stancelib.journal.reading import (
+    EVENTS,
+    RunState,
+    Status,
+    end_gone_run,
+    process_phase,
+    read_events,
+    run_folders,
+    run_state,
+)
 from stancelib.journal.record import Journal, write_atomically
 from stancelib.journal.system import SystemMetrics
 from stancelib.journal.trackers import JournalOnly, Tracker
@@ -23,6 +32,7 @@ __all__ = [
     "SystemMetrics",
     "Tracker",
     "end_gone_run",
+    "process_phase",
     "read_events",
     "run_folders",
     "run_state",

@@ -89,12 +89,12 @@ def run_state(folder: Path) -> RunState:
                 status = event["status"]
     if "uid" not in start:
         raise ConfigError(f"there is no run in {folder}: it has no {EVENTS}, or an empty one.")
-    phase: Phase = "over" if status else _phase(process)
+    phase: Phase = "over" if status else process_phase(process)
     return RunState(start["uid"], start["name"], phase, status, process["host"], process["pid"])
 
 
-def _phase(process: Mapping[str, Any]) -> Phase:
-    """Whether the process that wrote a start or resume event lives."""
+def process_phase(process: Mapping[str, Any]) -> Phase:
+    """Whether the process of a start or resume event lives."""
     if (process["host"], process["namespace"]) != (host_name(), namespace()):
         return "elsewhere"
     if process["process_start"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stancelib.tracking.browse import RunRow, download_model, recent_runs, serve_ui
 from stancelib.tracking.live import MlflowTracker
-from stancelib.tracking.maintenance import ReapResult, SyncResult, reap, sync
+from stancelib.tracking.maintenance import ReapResult, SyncResult, reap, reap_orphans, sync
 from stancelib.tracking.store import public, resolve_uri, run_url, runs_url
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "download_model",
     "public",
     "reap",
+    "reap_orphans",
     "recent_runs",
     "resolve_uri",
     "run_url",

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import threading
 
-from stancelib.errors import ConfigError, MissingExtraError, require
+from stancelib.errors import ConfigError, require
 from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import Mirror, Stopped
@@ -73,8 +73,7 @@ class MlflowTracker:
             MissingExtraError: If MLflow is not installed.
         """
         if importlib.util.find_spec("mlflow") is None:
-            require("mlflow", "train")
-            raise MissingExtraError("this needs the package 'mlflow'.", name="mlflow")
+            require("mlflow", "train")  # says what to install; importing it otherwise is left to the thread
         uri = resolve_uri(self.uri)
         link = Link.load(journal.folder) or Link(Destination(uri))
         link = link.at(uri)

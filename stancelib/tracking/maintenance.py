@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from stancelib.errors import ConfigError, MissingExtraError
-from stancelib.journal import EVENTS, end_gone_run, run_folders, run_state
+from stancelib.journal import EVENTS, end_gone_run, process_phase, run_folders, run_state
 from stancelib.tracking.link import Destination, Link, exclusive
-from stancelib.tracking.mirror import Mirror
-from stancelib.tracking.store import patience, public, reason, resolve_uri, run_url
+from stancelib.tracking.mirror import FOLDER, PROCESS, Mirror
+from stancelib.tracking.store import connect, patience, public, reason, resolve_uri, run_url
 
 REQUEST_SECONDS = 60
 N_RETRIES = 2
@@ -128,6 +129,31 @@ def reap(
             results.append(ReapResult(folder, state.name, True, message, sync(folder)[0]))
         on_progress(results[-1])
     return results
+
+
+def reap_orphans(uri: str | None = None, *, experiment: str = "stancelib") -> list[str]:
+    """End the runs that MLflow takes for RUNNING although their process and their run folder are gone, as KILLED.
+
+    Args:
+        uri: The tracking address, resolved as for training.
+        experiment: Name of the experiment.
+
+    Returns:
+        The names of the runs that were ended.
+    """
+    names = []
+    uri = resolve_uri(uri)
+    with patience(timeout_seconds=REQUEST_SECONDS, n_retries=N_RETRIES):
+        client = connect(uri, create=False)
+        found = client.get_experiment_by_name(experiment)
+        for run in client.search_runs([found.experiment_id], "status = 'RUNNING'", max_results=1000) if found else []:
+            tags = run.data.tags
+            if PROCESS not in tags or (Path(tags[FOLDER]) / EVENTS).exists():
+                continue
+            if process_phase(json.loads(tags[PROCESS])) == "gone":
+                client.set_terminated(run.info.run_id, "KILLED")
+                names.append(run.info.run_name)
+    return names
 
 
 def _sync_one(folder: Path, uri: str | None, experiment: str | None) -> SyncResult:

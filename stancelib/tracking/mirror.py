@@ -21,7 +21,7 @@ from stancelib.tracking.link import Link
 from stancelib.tracking.model import log_model, register_model, score_model
 from stancelib.tracking.store import connect, experiment_id, public, reason
 
-UID = "stancelib.uid"
+UID, FOLDER, PROCESS = "stancelib.uid", "stancelib.folder", "stancelib.process"
 N_POINTS_PER_BATCH = 1000
 N_PAIRS_PER_BATCH = 100
 PARAM_CHARACTERS = 6000
@@ -72,6 +72,7 @@ class Batch:
                 self.model = event["path"]
             case "resume":
                 self.status = "RUNNING"
+                self.tags[PROCESS] = _process(event)
             case "end":
                 self.status, self.end_time = event["status"], event["time"]
                 if event["error"]:
@@ -160,9 +161,8 @@ class Mirror:
         self._pause()
         tags = {
             UID: start["uid"],
-            "stancelib.host": start["host"],
-            "stancelib.pid": str(start["pid"]),
-            "stancelib.folder": str(self._folder),
+            PROCESS: _process(start),
+            FOLDER: str(self._folder),
             "mlflow.user": start["user"],
             "mlflow.source.name": start["program"],
             "mlflow.source.type": "LOCAL",
@@ -256,6 +256,11 @@ def _dataset_input(values: Mapping[str, Any]) -> Any:
         profile=json.dumps(profile),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", _text(values["split"]))])
+
+
+def _process(event: Mapping[str, Any]) -> str:
+    """What ``process_phase`` needs to tell whether the process lives."""
+    return json.dumps({name: event[name] for name in ("host", "pid", "namespace", "process_start")})
 
 
 def _key(name: str) -> str:

@@ -25,7 +25,7 @@ QUIET = {
 }
 _settings_lock = threading.Lock()
 _settings: dict[str, str] = {}
-_n_waiting = [0]
+_n_open = [0]
 
 
 def resolve_uri(uri: str | None = None) -> str:
@@ -81,16 +81,16 @@ def patience(*, timeout_seconds: int, n_retries: int) -> Iterator[None]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(n_retries),
     }
     with _settings_lock:
-        _n_waiting[0] += 1
-        if _n_waiting[0] == 1:
+        _n_open[0] += 1
+        if _n_open[0] == 1:
             _settings.update({name: value for name, value in wanted.items() if name not in os.environ})
             os.environ.update(_settings)
     try:
         yield
     finally:
         with _settings_lock:
-            _n_waiting[0] -= 1
-            if _n_waiting[0] == 0:
+            _n_open[0] -= 1
+            if _n_open[0] == 0:
                 for name in _settings:
                     os.environ.pop(name, None)
                 _settings.clear()

@@ -1,0 +1,145 @@
+"""Recent runs, links, models to load, the UI."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import stancelib
+from stancelib.errors import BundleError, ConfigError
+from stancelib.journal import Journal
+from stancelib.tracking import MlflowTracker, download_model, recent_runs, runs_url, serve_ui, sync
+from stancelib.tracking.store import connect, patience
+
+from .conftest import tracked_run
+
+
+def test_recent_runs_say_what_a_reader_compares(uri, tmp_path):
+    tracker = MlflowTracker(uri=uri)
+    tracked_run(tmp_path / "run", tracker)
+    (row,) = recent_runs(uri)
+    assert (row.run_id, row.name, row.status) == (tracker.run_id, "tfidf C=1.5 s7", "FINISHED")
+    assert (row.model, row.data, row.split, row.seed) == ("tfidf", "statements", "given", "7")
+    assert row.metrics == {"train/loss": pytest.approx(1 / 30), "validation/macro_f1": 0.29}
+    assert row.duration_seconds >= 0
+
+
+def test_recent_runs_come_newest_first_or_best_first(uri, tmp_path):
+    for i, score in enumerate((0.5, 0.9, 0.7)):
+        with Journal(tmp_path / "runs" / str(i), name=str(score)) as journal:
+            journal.metrics({"validation/macro_f1": score})
+        time.sleep(0.002)  # starts are kept in milliseconds
+    sync(tmp_path / "runs", uri=uri)
+    assert [row.name for row in recent_runs(uri, order_by="validation/macro_f1")] == ["0.9", "0.7", "0.5"]
+    assert [row.name for row in recent_runs(uri, limit=2)] == ["0.7", "0.9"]
+
+
+def test_an_unknown_experiment_is_named_with_the_ones_there_are(uri):
+    with pytest.raises(ConfigError, match=r"there is no experiment 'nope' on sqlite.*; there are Default"):
+        recent_runs(uri, "nope")
+
+
+def test_looking_creates_no_database(tmp_path):
+    for look in (recent_runs, lambda uri: download_model("runs:/abc", tracking_uri=uri), serve_ui):
+        with pytest.raises(ConfigError, match="there are no tracked runs at"):
+            look(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ConfigError, match=r"the tracking server http://127\.0\.0\.1:9 failed: connection refused"):
+        download_model("models:/stance@champion", tracking_uri="http://127.0.0.1:9")
+
+
+def test_a_model_is_found_by_run_alias_version_and_id(uri, tmp_path):
+    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="champion")
+    tracked_run(tmp_path / "run", tracker, label="propose")
+    (model,) = connect(uri).search_logged_models([tracker.experiment_id])
+    addresses = [f"runs:/{tracker.run_id}", f"runs:/{tracker.run_id}/model", f"models:/{model.model_id}"]
+    addresses += ["models:/stance@champion", "models:/stance/1", "models:/stance/latest"]
+    for address in addresses:
+        folder = download_model(address, tracking_uri=uri)
+        assert (folder / "label.txt").read_text() == "propose"
+        assert sorted(path.name for path in folder.iterdir()) == ["MLmodel", "label.txt", "weights"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["runs:/0123456789abcdef0123456789abcdef", "models:/stance@champion", "models:/stance/3", "models:/m-12345678"],
+)
+def test_a_model_that_is_not_there_is_named(uri, address):
+    with pytest.raises(BundleError, match=f"there is no model {address}"):
+        download_model(address, tracking_uri=uri)
+
+
+def test_a_run_without_model_is_named(uri, tmp_path):
+    with Journal(tmp_path / "run", name="any"):
+        pass
+    sync(tmp_path, uri=uri)
+    (row,) = recent_runs(uri)
+    with pytest.raises(BundleError, match=f"there is no model runs:/{row.run_id}"):
+        download_model(f"runs:/{row.run_id}", tracking_uri=uri)
+
+
+@pytest.mark.parametrize("address", ["runs:/", "model:/stance", "stance"])
+def test_what_is_no_model_address_is_refused(address):
+    with pytest.raises(ConfigError, match="is no model address; expected runs:/<run id>"):
+        download_model(address)
+
+
+def test_the_link_opens_the_table_of_runs_best_first():
+    assert runs_url("http://me:pw@host:5000/", "7") == (
+        "http://host:5000/#/experiments/7/runs?workflowType=machine_learning"
+        "&orderByKey=metrics.%60validation%2Fmacro_f1%60&orderByAsc=false"
+    )
+
+
+def test_patience_leaves_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    before = dict(os.environ)
+    with patience(timeout_seconds=5, n_retries=0):
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+        with patience(timeout_seconds=9, n_retries=9):
+            assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert dict(os.environ) == before
+
+
+def test_a_taken_port_is_named(uri):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port} on 127.0.0.1 is taken"):
+            serve_ui(uri, port=port)
+
+
+@pytest.mark.slow
+def test_the_ui_prints_a_link_that_works_and_stops_with_ctrl_c(uri, tmp_path):
+    tracked_run(tmp_path / "run", MlflowTracker(uri=uri))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from stancelib.tracking import serve_ui\n"
+        f"sys.exit(serve_ui({uri!r}, port={port}, announce=lambda link: print(link, flush=True)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(stancelib.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    link = process.stdout.readline().decode()
+    assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning")
+    with urllib.request.urlopen(link.partition("#")[0], timeout=10) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
