@@ -35,6 +35,7 @@ class TrainConfig:
     split: Any
     model: Any
     evaluation: Any
+    decision: Any
     tracking: Any
     seed: int = 0
     name: str | None = None
@@ -79,11 +80,12 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
 def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress], None]) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from stancelib.experiment import Identity, run_experiment
+    from stancelib.experiment import run_experiment
+    from stancelib.recording import Identity
 
     plain = _resolved(config)
     choices = HydraConfig.get().runtime.choices
-    parts = _build(plain, choices, ("model", "split", "evaluation", "tracking", "data"))
+    parts = _build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
     overrides = list(HydraConfig.get().overrides.task)
     identity = Identity(
         name=plain["name"] or run_name(choices["model"], overrides, plain["seed"]),
@@ -97,6 +99,7 @@ def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress]
         folder=HydraConfig.get().runtime.output_dir,
         split=parts["split"],
         evaluation=parts["evaluation"],
+        decision=parts["decision"],
         tracker=parts["tracking"],
         identity=identity,
         report=report,
@@ -161,11 +164,12 @@ def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[
     Raises:
         ConfigError: If the configuration can't be composed or doesn't fit the components.
     """
-    from stancelib.experiment import Identity, evaluate_model
+    from stancelib.experiment import evaluate_model
     from stancelib.inference import load
+    from stancelib.recording import Identity
 
     parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
-    del plain["model"], plain["split"]
+    del plain["model"], plain["split"], plain["decision"]
     result = evaluate_model(
         model=load(source),
         corpus=parts["data"],

@@ -128,6 +128,11 @@ def mlflow_files(manifest: Mapping[str, Any]) -> dict[str, str]:
 def _mlmodel(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The MLmodel file's content; JSON is YAML."""
     outputs = [("string", "label"), ("double", "confidence"), *(("double", f"p_{name}") for name in manifest["labels"])]
+    decision = manifest.get("decision", {})
+    if decision.get("thresholds"):
+        outputs.append(("string", "prediction_set"))
+    if decision.get("thresholds") or decision.get("min_confidence"):
+        outputs.append(("boolean", "abstained"))
     return {
         "artifact_path": "model",
         "flavors": {

@@ -1,49 +1,36 @@
-"""One experiment from plain objects: split, check, fit, score, save.
+"""One experiment from plain objects: split, check, fit, calibrate, score, save.
 
 Needs neither Hydra nor MLflow: the journal in the run folder is the record, and a tracker may copy it elsewhere.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stancelib.bundle import family_of, save_bundle
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.errors import DataError, nearest
-from stancelib.evaluation.figures import calibration_figure, confusion_figure
-from stancelib.evaluation.metrics import Evaluation, scores
-from stancelib.inference import StanceModel, answer_columns
+from stancelib.evaluation.calibration import apply_temperature, fit_temperature
+from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
+from stancelib.evaluation.metrics import Evaluation, brier, reliability, scores
+from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
-from stancelib.models.base import Model
-from stancelib.provenance import config_hash, flatten, git_state, package_versions
+from stancelib.models.base import Model, Report, Resumable, silent
+from stancelib.provenance import package_versions
+from stancelib.recording import Identity, Scores, describe, label_counts, record_scores, summary_note
 from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions, Progress
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 logger = logging.getLogger("stancelib")
-Scores = Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What people and the tracker know a run by.
-
-    Args:
-        name: Shown in tables; None makes one of family, corpus and seed.
-        seed: The seed of split and model, for the record.
-        config: The resolved configuration; logged whole, hashed and flattened into parameters.
-        note: Markdown shown above the result, such as the command that was run.
-    """
-
-    name: str | None = None
-    seed: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +61,20 @@ def run_experiment(
     folder: str | Path,
     split: Callable[[Corpus], Corpus] | None = None,
     evaluation: Evaluation | None = None,
+    decision: Decision | None = None,
     tracker: Tracker | None = None,
     identity: Identity | None = None,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Progress], None] = silent,
 ) -> Result:
-    """Fit a model on the training split, score it, and save it as a bundle.
+    """Fit a model on the training split, calibrate and score it, and save it as a bundle.
 
     Args:
         corpus: Labelled statements.
         model: An unfitted family.
-        folder: The run folder, made here; it must not hold a run yet.
+        folder: The run folder, made here; it must not hold a run yet, unless ``identity.resume``.
         split: A protocol that rearranges the corpus; None keeps its splits.
         evaluation: What is scored; by default macro-F1 leads and only ``validation`` is scored.
+        decision: How labels are chosen from probabilities; by default the most probable one.
         tracker: Where the journal is copied; None keeps the journal only.
         identity: Name, seed and configuration for the record.
         report: Called with the progress of the fit.
@@ -95,25 +84,30 @@ def run_experiment(
     """
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
-    with _recorded(Path(folder), name, tracker or JournalOnly()) as (journal, outcome):
-        raise_errors(corpus.findings)
+    with _recorded(Path(folder), name, tracker or JournalOnly(), resume=identity.resume) as (journal, outcome):
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
-        _describe(journal, corpus, {"model": family_of(model)}, identity)
-        fit_seconds = _fit(model, corpus, journal, report)
-        predictions = _score(
-            lambda part: Predictions(part, corpus.labels, model.predict_proba(part)), corpus, evaluation, journal
-        )
-        found = {part: scores(said, skip_labels=evaluation.skip_labels) for part, said in predictions.items()}
-        _record_scores(journal, found, predictions)
+        describe(journal, corpus, {"model": family_of(model)}, identity)
+        fit_seconds = _fit(model, corpus, journal, report, resume=identity.resume)
+        raw = _probabilities(model, corpus, evaluation.splits, journal)
+        temperature, rule = _calibrate(corpus, raw, evaluation, decision or Decision())
+        predictions = {
+            part: rule.apply(corpus.split(part), corpus.labels, apply_temperature(raw[part], temperature))
+            for part in evaluation.splits
+        }
+        found = {part: _scores(said, evaluation, rule) for part, said in predictions.items()}
+        for part, values in found.items():
+            gold = corpus.split(part).gold
+            values["ece_uncalibrated"] = reliability(gold, raw[part]).ece
+            values["brier_uncalibrated"] = brier(gold, raw[part])
+        record_scores(journal, found, predictions)
         bundle = journal.folder / "model"
-        save_bundle(
-            bundle, model=model, labels=corpus.labels, facts=_facts(name, model, corpus, found), config=identity.config
-        )
+        facts = {"name": name, "temperature": temperature, "decision": asdict(rule)} | _facts(model, corpus, found)
+        save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config)
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
         journal.model(bundle)
-        journal.note(_note(identity, found, evaluation.headline))
+        journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": bundle, "scores": found, "predictions": predictions}
     return Result(**outcome)
 
@@ -130,7 +124,7 @@ def evaluate_model(
     """Score a trained model on a corpus and record it as a run of its own.
 
     Args:
-        model: A loaded bundle.
+        model: A loaded bundle, with its calibration and decision rule.
         corpus: Labelled statements with the model's labels, in any order.
         folder: The run folder, made here.
         evaluation: What is scored.
@@ -145,23 +139,27 @@ def evaluate_model(
     corpus = with_labels_of(corpus, model)
     with _recorded(Path(folder), name, tracker or JournalOnly()) as (journal, outcome):
         _check(corpus, model.bundle.model, evaluation.splits, journal)
-        _describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
-        predictions = _score(model.judge, corpus, evaluation, journal)
-        found = {part: scores(said, skip_labels=evaluation.skip_labels) for part, said in predictions.items()}
-        _record_scores(journal, found, predictions)
-        journal.note(_note(identity, found, evaluation.headline))
+        describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
+        started = time.monotonic()
+        predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}
+        _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
+        found = {part: _scores(said, evaluation, model.decision) for part, said in predictions.items()}
+        record_scores(journal, found, predictions)
+        journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": model.bundle.folder, "scores": found, "predictions": predictions}
     return Result(**outcome)
 
 
 @contextmanager
-def _recorded(folder: Path, name: str, tracker: Tracker) -> Iterator[tuple[Journal, dict[str, Any]]]:
+def _recorded(
+    folder: Path, name: str, tracker: Tracker, *, resume: bool = False
+) -> Iterator[tuple[Journal, dict[str, Any]]]:
     """A journal with the tracker at its side; the second item becomes the Result's fields."""
     outcome: dict[str, Any] = {}
     started = time.monotonic()
     with signals_as_exceptions():
         try:
-            with Journal(folder, name=name) as journal:
+            with Journal.reopen(folder) if resume else Journal(folder, name=name) as journal:
                 tracker.attach(journal)
                 with SystemMetrics(journal):
                     yield journal, outcome
@@ -173,98 +171,73 @@ def _recorded(folder: Path, name: str, tracker: Tracker) -> Iterator[tuple[Journ
 
 def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal) -> None:
     """Stop on errors in the data; show and record the warnings."""
+    for split in splits:
+        corpus.split(split)
     findings = check_corpus(corpus, needs_target=model.uses_target)
     if findings:
         columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
         journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     raise_errors(findings)
-    for split in splits:
-        corpus.split(split)
     for finding in findings:
         logger.warning("%s", finding.message)
     journal.metrics({"data/n_warnings": len(findings)})
 
 
-def _describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:
-    """Parameters, tags, data sets and the configuration: everything that tells this run from another."""
-    config = identity.config
-    identifying = {key: value for key, value in config.items() if key not in ("name", "tracking")}
-    journal.params(flatten(identifying) or {"seed": identity.seed})
-    split_name = corpus.protocol.partition("(")[0]
-    versions = {f"version.{package}": found for package, found in package_versions().items()}
-    journal.tags(
-        {"stage": "training", "data": corpus.name, "split": split_name, "seed": str(identity.seed), **tags}
-        | {"data.digest": corpus.digest[:12], "split.protocol": corpus.protocol, "config.hash": config_hash(config)}
-        | git_state(Path.cwd())
-        | versions
-    )
-    for part, statements in corpus.splits.items():
-        journal.dataset(
-            name=corpus.name,
-            digest=statements.digest[:12],
-            split=part,
-            source=corpus.source,
-            n_rows=len(statements),
-            label_counts=_counts(corpus)[part],
-            protocol=corpus.protocol,
-        )
-    if config:
-        path = journal.folder / "config.json"
-        path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
-        journal.artifact(path)
-
-
-def _fit(model: Model, corpus: Corpus, journal: Journal, report: Callable[[Progress], None] | None) -> float:
-    """Fit, with every Progress in the journal; the seconds it took."""
+def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resume: bool) -> float:
+    """Fit, with every Progress in the journal and checkpoints where the family makes them; the seconds it took."""
 
     def record(progress: Progress) -> None:
         if progress.metrics:
             journal.metrics(progress.metrics, step=progress.step)
-        if report:
-            report(progress)
+        report(progress)
 
     started = time.monotonic()
+    if isinstance(model, Resumable):
+        model.checkpoint_to(journal.folder / "checkpoints", resume=resume)
     model.fit(corpus.split(TRAIN), corpus.splits.get(VALIDATION), report=record)
     return time.monotonic() - started
 
 
-def _score(
-    judge: Callable[[Any], Predictions], corpus: Corpus, evaluation: Evaluation, journal: Journal
-) -> dict[str, Predictions]:
+def _probabilities(
+    model: Model, corpus: Corpus, splits: Sequence[str], journal: Journal
+) -> dict[str, NDArray[np.float64]]:
+    """The family's own probabilities for the splits to score, and for validation, which calibrates them."""
     started = time.monotonic()
-    predictions = {part: judge(corpus.split(part)) for part in evaluation.splits}
-    n_statements = sum(len(said.statements) for said in predictions.values())
+    parts = [*splits, *({VALIDATION} & set(corpus.splits) - set(splits))]
+    raw = {part: model.predict_proba(corpus.split(part)) for part in parts}
+    _record_speed(journal, sum(map(len, raw.values())), started)
+    return raw
+
+
+def _record_speed(journal: Journal, n_statements: int, started: float) -> None:
     journal.metrics({"perf/statements_per_second": n_statements / max(time.monotonic() - started, 1e-9)})
-    return predictions
 
 
-def _record_scores(journal: Journal, found: Scores, predictions: Mapping[str, Predictions]) -> None:
-    """Scores as metrics, pictures and the prediction table of every split."""
-    figures = journal.folder / "figures"
-    figures.mkdir(exist_ok=True)
-    for part, said in predictions.items():
-        journal.metrics({f"{part}/{name}": value for name, value in found[part].items()})
-        title = f"{journal.name} · {part} (n = {len(said.statements)})"
-        for draw, kind in ((confusion_figure, "confusion"), (calibration_figure, "calibration")):
-            path = figures / f"{part}_{kind}.png"
-            draw(said, path, title=title)
-            journal.artifact(path, "figures")
-        journal.table(f"predictions_{part}", _prediction_columns(said))
+def _calibrate(
+    corpus: Corpus, raw: Mapping[str, NDArray[np.float64]], evaluation: Evaluation, decision: Decision
+) -> tuple[float, FittedDecision]:
+    """Temperature and decision rule, fitted on validation; without a validation split they stay plain."""
+    import numpy as np
+
+    if VALIDATION not in raw:
+        if decision.coverage is not None:
+            raise DataError(
+                "decision.coverage needs a validation split to find its thresholds; choose a split that makes one."
+            )
+        return 1.0, decision.fit(corpus.labels, np.zeros(0, int), np.zeros((0, len(corpus.labels))))
+    gold = corpus.split(VALIDATION).gold
+    temperature = fit_temperature(gold, raw[VALIDATION]) if evaluation.calibrate else 1.0
+    return temperature, decision.fit(corpus.labels, gold, apply_temperature(raw[VALIDATION], temperature))
 
 
-def _prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
-    statements = said.statements
-    gold = list(statements.column("label"))
-    answers = answer_columns(said)
-    right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
-    first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
-    return {**first, "predicted": answers.pop("label"), "right": right, **answers}
+def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> dict[str, float]:
+    found = scores(said, skip_labels=evaluation.skip_labels)
+    return found | decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
 
 
-def _facts(name: str, model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:
+def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:
     """What the bundle's manifest and card tell about the run."""
     return {
-        "name": name,
         "extra": getattr(model, "extra", ""),
         "scores": found,
         "data": {
@@ -272,34 +245,10 @@ def _facts(name: str, model: Model, corpus: Corpus, found: Scores) -> dict[str, 
             "source": corpus.source,
             "protocol": corpus.protocol,
             "digest": corpus.digest,
-            "counts": _counts(corpus),
+            "counts": label_counts(corpus),
         },
         "versions": package_versions(),
     }
-
-
-def _counts(corpus: Corpus) -> dict[str, dict[str, int]]:
-    """Statements by split and label."""
-    import numpy as np
-
-    return {
-        part: dict(
-            zip(corpus.labels, map(int, np.bincount(statements.gold, minlength=len(corpus.labels))), strict=True)
-        )
-        for part, statements in corpus.splits.items()
-    }
-
-
-def _note(identity: Identity, found: Scores, headline: str) -> str:
-    """Markdown for the top of the run's page: the command and the scores."""
-    names = [name for name in next(iter(found.values())) if "." not in name]
-    names.sort(key=lambda name: name != headline)
-    lines = [identity.note] if identity.note else []
-    lines += ["| split | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    lines += [
-        f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |" for part, values in found.items()
-    ]
-    return "\n".join(lines)
 
 
 def with_labels_of(corpus: Corpus, model: StanceModel) -> Corpus:

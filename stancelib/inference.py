@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.bundle import Bundle, load_bundle
 from stancelib.errors import BundleError, DataError
+from stancelib.evaluation.calibration import apply_temperature
+from stancelib.evaluation.decisions import FittedDecision
 from stancelib.models.base import Model
 from stancelib.schema import Place, Predictions, Statements
 
@@ -28,14 +30,18 @@ class Prediction:
     """What a model says about one statement.
 
     Args:
-        label: The most probable label.
-        confidence: Its probability, in [1 / n_labels, 1].
+        label: The label that the model's decision rule chose: the most probable one, unless costs say otherwise.
+        confidence: Its probability, in [0, 1].
         probabilities: The probability of every label, by name.
+        prediction_set: The labels that can't be ruled out at the model's coverage; ``label`` alone without one.
+        abstained: True where the model's decision rule gives no answer; ``label`` is then only its best guess.
     """
 
     label: str
     confidence: float
     probabilities: Mapping[str, float]
+    prediction_set: tuple[str, ...]
+    abstained: bool
 
 
 class StanceModel:
@@ -49,6 +55,8 @@ class StanceModel:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.labels = bundle.labels
+        self._temperature = float(bundle.manifest.get("temperature", 1.0))
+        self.decision = FittedDecision.of(bundle.manifest.get("decision", {}))
 
     def __repr__(self) -> str:
         return f"<StanceModel {self.manifest.get('name', self.manifest['family'])}: {', '.join(self.labels)}>"
@@ -66,14 +74,8 @@ class StanceModel:
         Raises:
             DataError: If the numbers differ, or an item is no string.
         """
-        return [
-            Prediction(
-                self.labels.names[int(row.argmax())],
-                float(row.max()),
-                dict(zip(self.labels, map(float, row), strict=True)),
-            )
-            for row in self.predict_proba(statements, targets)
-        ]
+        said = self.judge(_statements(statements, targets))
+        return [_prediction(said, row) for row in range(len(said.statements))]
 
     def predict_proba(self, statements: Texts, targets: Targets = None) -> NDArray[np.float64]:
         """Label probabilities, shape (n_statements, n_labels), columns in the order of ``labels``.
@@ -112,7 +114,8 @@ class StanceModel:
 
         if not len(statements):
             return Predictions(statements, self.labels, np.zeros((0, len(self.labels))))
-        return Predictions(statements, self.labels, self.bundle.model.predict_proba(statements))
+        raw = self.bundle.model.predict_proba(statements)
+        return self.decision.apply(statements, self.labels, apply_temperature(raw, self._temperature))
 
 
 def load(source: str | PathLike[str], *, families: Mapping[str, type[Model]] | None = None) -> StanceModel:
@@ -212,7 +215,8 @@ def answer_columns(predictions: Predictions, *, taken: Iterable[str] = ()) -> di
         taken: Columns that the table has already; a name among them gets the prefix ``predicted_``.
 
     Returns:
-        ``label``, ``confidence`` and one ``p_<label>`` per label.
+        ``label``, ``confidence``, one ``p_<label>`` per label, and where the model has them ``prediction_set`` (labels
+        joined by ``|``) and ``abstained``.
     """
     columns: dict[str, Any] = {
         "label": predictions.labels.decode(predictions.label_ids),
@@ -220,8 +224,29 @@ def answer_columns(predictions: Predictions, *, taken: Iterable[str] = ()) -> di
     }
     for name, column in zip(predictions.labels, predictions.probabilities.T, strict=True):
         columns[f"p_{name}"] = column.tolist()
+    if predictions.sets is not None:
+        columns["prediction_set"] = ["|".join(_names(predictions, row)) for row in range(len(predictions.sets))]
+    if predictions.abstained is not None:
+        columns["abstained"] = predictions.abstained.tolist()
     taken = set(taken)
     return {f"predicted_{name}" if name in taken else name: values for name, values in columns.items()}
+
+
+def _prediction(said: Predictions, row: int) -> Prediction:
+    return Prediction(
+        label=said.labels.names[said.label_ids[row]],
+        confidence=float(said.confidence[row]),
+        probabilities=dict(zip(said.labels, map(float, said.probabilities[row]), strict=True)),
+        prediction_set=tuple(_names(said, row)),
+        abstained=bool(said.abstained is not None and said.abstained[row]),
+    )
+
+
+def _names(said: Predictions, row: int) -> list[str]:
+    """The labels in a statement's prediction set."""
+    if said.sets is None:
+        return [said.labels.names[said.label_ids[row]]]
+    return [name for name, inside in zip(said.labels, said.sets[row], strict=True) if inside]
 
 
 def _statements(statements: Texts, targets: Targets) -> Statements:

@@ -17,7 +17,7 @@ from typing import Any
 
 from stancelib.errors import ConfigError, MissingExtraError, nearest
 
-COMPONENTS = ("data", "split", "model", "evaluation", "tracking")
+COMPONENTS = ("data", "split", "model", "evaluation", "decision", "tracking")
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 OMEGACONF_TYPES = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 SPELLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}

@@ -224,23 +224,33 @@ class Predictions:
         statements: What was judged, n of them.
         labels: The label set of the columns of ``probabilities``.
         probabilities: Label probabilities, shape (n, n_labels); rows sum to 1.
+        chosen: Label ids that a decision rule chose, shape (n,); None takes the most probable ones.
+        sets: Which labels each prediction set holds, shape (n, n_labels), or None where there are no sets.
+        abstained: Where the model gives no answer, shape (n,), or None where it always gives one.
     """
 
     statements: Statements
     labels: LabelSet
     probabilities: NDArray[np.float64]
+    chosen: NDArray[np.int_] | None = None
+    sets: NDArray[np.bool_] | None = None
+    abstained: NDArray[np.bool_] | None = None
 
     @property
     def label_ids(self) -> NDArray[np.int_]:
-        """The most probable label of each statement, shape (n,)."""
-        ids: NDArray[np.int_] = self.probabilities.argmax(axis=1)
-        return ids
+        """The label of each statement, shape (n,)."""
+        if self.chosen is not None:
+            return self.chosen
+        most_probable: NDArray[np.int_] = self.probabilities.argmax(axis=1)
+        return most_probable
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted label, shape (n,), in [1 / n_labels, 1]."""
-        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
-        return highest
+        """Probability of each statement's label, shape (n,), in [0, 1]."""
+        import numpy as np
+
+        own: NDArray[np.float64] = self.probabilities[np.arange(len(self.probabilities)), self.label_ids]
+        return own
 
 
 @dataclass(frozen=True, slots=True)

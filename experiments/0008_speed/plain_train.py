@@ -39,13 +39,13 @@ def overlap(frame):
 
 def main():
     started, folder = time.time(), Path(sys.argv[1])
-    config = {"C": 8.0, "word": "1-3", "char": "3-5", "min_df": 2, "seed": 0}
+    config = {"C": 2.0, "word": "1-2", "char": "3-5", "min_df": 2, "seed": 0}
     parts = {}
     for split in ("train", "validation", "test"):
         frame = pd.read_json(folder / f"{split}.jsonl", lines=True)
         parts[split] = frame[frame.label.isin(LABELS)]
     vectorizers = [
-        (TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 3), min_df=2, sublinear_tf=True), "text"),
+        (TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), min_df=2, sublinear_tf=True), "text"),
         (TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=2, sublinear_tf=True), "text"),
         (TfidfVectorizer(token_pattern=TOKEN, ngram_range=(1, 2), min_df=2, sublinear_tf=True), "target"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,13 +62,15 @@ def predict(
 
 def _show(model: StanceModel, said: Prediction, *, as_json: bool) -> None:
     if as_json:
-        answer = {"label": said.label, "confidence": said.confidence, "probabilities": dict(said.probabilities)}
+        answer = asdict(said)
         out.file.write(json.dumps(answer, ensure_ascii=False) + "\n")
         return
     width = max(map(len, model.labels))
     for name, probability in sorted(said.probabilities.items(), key=lambda item: -item[1]):
         style = "bold green" if name == said.label else "dim"
         out.print(f"{name:<{width}}  {probability:6.1%}  {'█' * round(30 * probability)}", style=style, highlight=False)
+    if said.abstained:
+        out.print(f"abstains: can't rule out {', '.join(said.prediction_set)}", style="yellow", highlight=False)
 
 
 def _score_file(model: StanceModel, source: str, output: str, form: str | None, columns: RowColumns) -> None:

@@ -30,6 +30,7 @@ class Evaluation:
         splits: Splits to score; put ``test`` here once, at the very end.
         headline: The score that stands first and sorts the runs table: macro_f1, f_avg, accuracy or mcc.
         skip_labels: Labels left out of ``f_avg`` (SemEval-2016 leaves out NONE); without any, there is no ``f_avg``.
+        calibrate: Scale the probabilities by a temperature fitted on validation.
 
     Raises:
         ValueError: If a split or headline is unknown, or ``f_avg`` has no labels to skip.
@@ -38,6 +39,7 @@ class Evaluation:
     splits: Sequence[str] = (VALIDATION,)
     headline: str = "macro_f1"
     skip_labels: Sequence[str] = ()
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         if not self.splits:

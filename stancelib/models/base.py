@@ -44,6 +44,15 @@ def training_labels(train: Statements) -> LabelSet:
 
 
 @runtime_checkable
+class Resumable(Protocol):
+    """A family whose fit can go on where a killed one stopped."""
+
+    def checkpoint_to(self, folder: Path, *, resume: bool) -> None:
+        """Keep checkpoints of the next ``fit`` in a folder, and start from the last one there if ``resume``."""
+        ...
+
+
+@runtime_checkable
 class Model(Protocol):
     """A stance classifier.
 

@@ -38,7 +38,7 @@ class Tfidf:
         ngrams: Ngrams | None = None,
         use_target: bool = True,
         classifier: Classifier = "logistic",
-        C: float = 8.0,
+        C: float = 2.0,
         class_weight: ClassWeight = None,
         seed: int = 0,
     ) -> None:

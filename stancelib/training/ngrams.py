@@ -37,7 +37,7 @@ class Ngrams:
     """
 
     word: tuple[int, int] | None = (1, 2)
-    char: tuple[int, int] | None = (2, 5)
+    char: tuple[int, int] | None = (3, 5)
     min_df: int = 2
     max_features: int | None = None
 

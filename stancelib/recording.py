@@ -1,0 +1,112 @@
+"""What a run tells its journal: who it is, what it was trained on, how well it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stancelib.evaluation.figures import calibration_figure, confusion_figure
+from stancelib.inference import answer_columns
+from stancelib.journal import Journal
+from stancelib.provenance import config_hash, flatten, git_state, package_versions
+from stancelib.schema import Corpus, Predictions
+
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What people and the tracker know a run by.
+
+    Args:
+        name: Shown in tables; None makes one of family, corpus and seed.
+        seed: The seed of split and model, for the record.
+        config: The resolved configuration; logged whole, hashed and flattened into parameters.
+        note: Markdown shown above the result, such as the command that was run.
+        resume: Continue the run that is in the folder already.
+    """
+
+    name: str | None = None
+    seed: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    resume: bool = False
+
+
+def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:
+    """Parameters, tags, data sets and the configuration: everything that tells this run from another."""
+    config = identity.config
+    identifying = {key: value for key, value in config.items() if key not in ("name", "tracking")}
+    journal.params(flatten(identifying) or {"seed": identity.seed})
+    split_name = corpus.protocol.partition("(")[0]
+    versions = {f"version.{package}": found for package, found in package_versions().items()}
+    journal.tags(
+        {"stage": "training", "data": corpus.name, "split": split_name, "seed": str(identity.seed), **tags}
+        | {"split.digest": corpus.digest[:12], "split.protocol": corpus.protocol, "config.hash": config_hash(config)}
+        | git_state(Path.cwd())
+        | versions
+    )
+    for part, statements in corpus.splits.items():
+        journal.dataset(
+            name=corpus.name,
+            digest=statements.digest[:12],
+            split=part,
+            source=corpus.source,
+            n_rows=len(statements),
+            label_counts=label_counts(corpus)[part],
+            protocol=corpus.protocol,
+        )
+    if config:
+        path = journal.folder / "config.json"
+        path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
+        journal.artifact(path)
+
+
+def record_scores(journal: Journal, found: Scores, predictions: Mapping[str, Predictions]) -> None:
+    """Scores as metrics, pictures and the prediction table of every split."""
+    figures = journal.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for part, said in predictions.items():
+        journal.metrics({f"{part}/{name}": value for name, value in found[part].items()})
+        title = f"{journal.name} · {part} (n = {len(said.statements)})"
+        for draw, kind in ((confusion_figure, "confusion"), (calibration_figure, "calibration")):
+            path = figures / f"{part}_{kind}.png"
+            draw(said, path, title=title)
+            journal.artifact(path, "figures")
+        journal.table(f"predictions_{part}", _prediction_columns(said))
+
+
+def _prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
+    statements = said.statements
+    gold = list(statements.column("label"))
+    answers = answer_columns(said)
+    right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
+    first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
+    return {**first, "predicted": answers.pop("label"), "right": right, **answers}
+
+
+def label_counts(corpus: Corpus) -> dict[str, dict[str, int]]:
+    """Statements by split and label."""
+    import numpy as np
+
+    return {
+        part: dict(
+            zip(corpus.labels, map(int, np.bincount(statements.gold, minlength=len(corpus.labels))), strict=True)
+        )
+        for part, statements in corpus.splits.items()
+    }
+
+
+def summary_note(identity: Identity, found: Scores, headline: str) -> str:
+    """Markdown for the top of the run's page: the command and the scores."""
+    names = [name for name in next(iter(found.values())) if "." not in name]
+    names.sort(key=lambda name: name != headline)
+    lines = [identity.note] if identity.note else []
+    lines += ["| split | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    lines += [
+        f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |" for part, values in found.items()
+    ]
+    return "\n".join(lines)
