@@ -8,15 +8,15 @@ import socket
 import sys
 from dataclasses import dataclass
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["COLUMNS"] = "200"  # read by the consoles when they are made
-for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "STANCELIB_DEBUG", "FORCE_COLOR"):
-    os.environ.pop(_name, None)
-
 import pytest
 
 from stancelib.labels import LabelSet
 from stancelib.schema import TEST, TRAIN, VALIDATION, Corpus, Statements
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["COLUMNS"] = "200"  # read by the consoles when they are made
+for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "STANCELIB_DEBUG", "FORCE_COLOR"):
+    os.environ.pop(_name, None)
 
 LABELS = LabelSet.of(("conditional-accept", "reject", "propose"))
 OPENINGS = {
