@@ -139,12 +139,12 @@ def serve_ui(
     experiment: str = "stancelib",
     announce: Callable[[str], object] = print,
 ) -> int:
-    """Serve MLflow's UI for a local database until it is interrupted; for a server only say where it is.
+    """Serve MLflow's UI for a local database until Ctrl-C; for a server only say where it is.
 
     Args:
         uri: The tracking address, resolved as for training.
         host: Address to listen on; anything but the default opens the records to the network.
-        port: Port to listen on.
+        port: Its port.
         experiment: The experiment that the link opens, best run first.
         announce: Called with the link as soon as it works.
 
@@ -156,8 +156,7 @@ def serve_ui(
     """
     uri = resolve_uri(uri)
     with _answering(uri) as client:
-        found = client.get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else "0"
+        experiment_id = getattr(client.get_experiment_by_name(experiment), "experiment_id", "0")
     if urlsplit(uri).scheme in ("http", "https"):
         announce(runs_url(uri, experiment_id))
         return 0

@@ -27,6 +27,7 @@ N_PAIRS_PER_BATCH = 100
 PARAM_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
 KEY_CHARACTERS = 250
+DATASET_CHARACTERS = 500
 DIGEST_CHARACTERS = 36
 
 
@@ -167,7 +168,9 @@ class Mirror:
             "mlflow.source.name": start["program"],
             "mlflow.source.type": "LOCAL",
         }
-        run = self._client.create_run(self._link.experiment_id, start["time"], tags, run_name=start["name"])
+        run = self._client.create_run(
+            self._link.experiment_id, start["time"], tags, run_name=_text(start["name"])[:KEY_CHARACTERS]
+        )
         return str(run.info.run_id)
 
     def _send(self, batch: Batch) -> None:
@@ -199,7 +202,7 @@ class Mirror:
             part = items[start : start + size]
             self._pause()
             try:
-                self._client.log_batch(self._link.run_id, **{kind: part})  # type: ignore[arg-type]
+                self._client.log_batch(self._link.run_id, synchronous=True, **{kind: part})
             except MlflowException as error:
                 if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
                     raise
@@ -233,7 +236,7 @@ class Mirror:
             client.update_run(link.run_id, "RUNNING")
             return
         if left_out := list(dict.fromkeys(link.left_out + batch.left_out)):
-            client.set_tag(link.run_id, "stancelib.left_out", "\n".join(left_out)[:TAG_CHARACTERS])
+            client.set_tag(link.run_id, "stancelib.left_out", "\n".join(left_out)[:TAG_CHARACTERS], synchronous=True)
         if link.model_id:
             score_model(client, link, self._folder)
         self._pause()
@@ -249,13 +252,13 @@ def _dataset_input(values: Mapping[str, Any]) -> Any:
 
     profile = {"num_rows": values["n_rows"], "labels": values["label_counts"], "protocol": values["protocol"]}
     dataset = Dataset(
-        name=_text(values["name"]),
-        digest=_text(values["digest"])[:DIGEST_CHARACTERS],
+        name=_text(values["name"])[:DATASET_CHARACTERS] or "unnamed",
+        digest=_text(values["digest"])[:DIGEST_CHARACTERS] or "unknown",
         source_type="local",
-        source=json.dumps({"uri": values["source"]}),
+        source=json.dumps({"uri": _text(values["source"])[:TAG_CHARACTERS]}),
         profile=json.dumps(profile),
     )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", _text(values["split"]))])
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", _text(values["split"])[:DATASET_CHARACTERS])])
 
 
 def _process(event: Mapping[str, Any]) -> str:
@@ -266,7 +269,8 @@ def _process(event: Mapping[str, Any]) -> str:
 def _key(name: str) -> str:
     """A name that MLflow accepts: no brackets, ``=`` or ``@``, and no empty part between slashes."""
     parts = [part for part in re.sub(r"[^\w. :/-]", "_", _text(name)).split("/") if part not in ("", ".", "..")]
-    return "/".join(parts)[:KEY_CHARACTERS] or "_"
+    key = "/".join(parts)[:KEY_CHARACTERS].rstrip("/") or "_"
+    return f"_{key[1:]}" if key.startswith("..") else key
 
 
 def _text(value: object) -> str:

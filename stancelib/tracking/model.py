@@ -66,7 +66,7 @@ def score_model(client: MlflowClient, link: Link, folder: Path) -> None:
             name, digest = datasets[split]
             metrics.append(Metric(key, value, time, step, link.model_id, name, digest, link.run_id))
     for start in range(0, len(metrics), 500):
-        client.log_batch(link.run_id, metrics=metrics[start : start + 500])
+        client.log_batch(link.run_id, metrics=metrics[start : start + 500], synchronous=True)
 
 
 def register_model(client: MlflowClient, link: Link, name: str) -> None:

@@ -4,11 +4,14 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stancelib.errors import ConfigError
 from stancelib.journal import Journal, JournalOnly
 from stancelib.tracking import MlflowTracker, resolve_uri, sync
 from stancelib.tracking.link import SIDECAR, Link
+from stancelib.tracking.mirror import _key
 from stancelib.tracking.store import connect
 
 from .conftest import assert_complete, fill, record_of, tracked_run
@@ -182,6 +185,18 @@ def test_names_and_lengths_are_made_to_fit(uri, tmp_path):
     assert record["tags"]["mlflow.note.content"] == "z" * 8000
 
 
+@given(name=st.text() | st.text("./ a=[:") | st.text("a/", min_size=240, max_size=260))
+def test_any_name_becomes_one_that_mlflow_accepts(name):
+    from mlflow.utils.validation import _validate_metric_name
+
+    _validate_metric_name(_key(name))
+
+
+@given(name=st.from_regex(r"[a-z]+(/[a-z0-9_]+)?", fullmatch=True))
+def test_a_good_name_stays_as_it_is(name):
+    assert _key(name) == name
+
+
 def test_a_file_that_is_gone_does_not_hold_up_the_rest(uri, tmp_path):
     with Journal(tmp_path / "run", name="any") as journal:
         (tmp_path / "run" / "config.yaml").write_text("a: 1")
@@ -198,6 +213,14 @@ def test_thousands_of_points_arrive(uri, tmp_path):
             journal.metrics({"train/loss": step}, step)
     sync(tmp_path, uri=uri)
     assert [step for step, _, _ in only(record_of(uri))["metrics"]["train/loss"]] == list(range(2500))
+
+
+def test_asynchronous_logging_asked_for_elsewhere_does_not_lose_points_here(uri, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_LOGGING", "true")
+    tracker = MlflowTracker(uri=uri)
+    tracked_run(tmp_path / "run", tracker)
+    assert tracker.complete
+    assert_complete(only(record_of(uri)))
 
 
 def test_an_alias_does_not_go_back_to_an_older_run(uri, tmp_path):
