@@ -18,21 +18,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pkgutil
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stancelib import card, models
-from stancelib.errors import BundleError, nearest
+from stancelib import card
+from stancelib.errors import BundleError, MissingExtraError, nearest
 from stancelib.labels import LabelSet
-from stancelib.models.base import Model
+from stancelib.models.base import Model, family_class, family_names, family_of
 from stancelib.schema import Statements
 
 FORMAT = 1
@@ -119,9 +117,11 @@ def load_bundle(folder: Path, *, families: Mapping[str, type[Model]] | None = No
     try:
         model = family.load(folder / "model")
         labels = LabelSet(tuple(manifest["labels"]), manifest.get("definitions", {}))
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        _check_golden(model, labels, manifest["golden"], folder)
+    except (BundleError, MissingExtraError):
+        raise
+    except Exception as error:  # whatever a damaged file makes a reader raise; safetensors has its own exception
         raise BundleError(f"the {manifest['family']} model in '{folder}' can't be read: {error}") from error
-    _check_golden(model, labels, manifest["golden"], folder)
     return Bundle(folder, model, labels, manifest)
 
 
@@ -153,11 +153,6 @@ def verify(folder: Path) -> None:
         raise BundleError(f"the bundle '{folder}' holds a file that it does not list: '{strangers[0].name}'.")
 
 
-def family_names() -> list[str]:
-    """The families that stancelib itself can save and load."""
-    return sorted(module.name for module in pkgutil.iter_modules(models.__path__) if module.name != "base")
-
-
 def _family(name: str, own: Mapping[str, type[Model]]) -> type[Model]:
     if name in own:
         return own[name]
@@ -167,20 +162,7 @@ def _family(name: str, own: Mapping[str, type[Model]]) -> type[Model]:
             f"{nearest(name, family_names())} "
             "To load a family of your own, pass its class: load(path, families={name: Class})."
         )
-    family: type[Model] = getattr(import_module(f"stancelib.models.{name}"), class_name(name))
-    return family
-
-
-def class_name(family: str) -> str:
-    """``cross_encoder`` → ``CrossEncoder``."""
-    return family.title().replace("_", "")
-
-
-def family_of(model: Model) -> str:
-    """The name that a bundle bears for this model: the family's, or the dotted name of a class from elsewhere."""
-    kind = type(model)
-    module, _, family = kind.__module__.rpartition(".")
-    return family if module == models.__name__ else f"{kind.__module__}.{kind.__qualname__}"
+    return family_class(name)
 
 
 def _manifest(model: Model, labels: LabelSet, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +194,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"the bundle '{folder}' has format {found}, and this stancelib reads up to {FORMAT}. "
             "Run: pip install --upgrade stancelib"
         )
-    if missing := [key for key in ("family", "labels", "golden") if key not in manifest]:
+    if missing := [key for key in ("family", "labels", "golden") if key not in manifest or manifest[key] == []]:
         raise BundleError(f"'{folder / 'manifest.json'}' has no '{missing[0]}'.")
     return dict(manifest)
 

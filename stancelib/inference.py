@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stancelib.bundle import Bundle, load_bundle
+from stancelib.data.rows import read_rows
 from stancelib.errors import BundleError, DataError
 from stancelib.evaluation.calibration import apply_temperature
 from stancelib.evaluation.decisions import FittedDecision
-from stancelib.models.base import Model
+from stancelib.models.base import Member, Model
+from stancelib.models.distil import Distil
+from stancelib.models.ensemble import Ensemble
 from stancelib.schema import Place, Predictions, Statements
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class StanceModel:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.labels = bundle.labels
-        self._temperature = float(bundle.manifest.get("temperature", 1.0))
+        self.temperature = float(bundle.manifest.get("temperature", 1.0))
         self.decision = FittedDecision.of(bundle.manifest.get("decision", {}))
 
     def __repr__(self) -> str:
@@ -115,7 +118,7 @@ class StanceModel:
         if not len(statements):
             return Predictions(statements, self.labels, np.zeros((0, len(self.labels))))
         raw = self.bundle.model.predict_proba(statements)
-        return self.decision.apply(statements, self.labels, apply_temperature(raw, self._temperature))
+        return self.decision.apply(statements, self.labels, apply_temperature(raw, self.temperature))
 
 
 def load(source: str | PathLike[str], *, families: Mapping[str, type[Model]] | None = None) -> StanceModel:
@@ -137,6 +140,57 @@ def load(source: str | PathLike[str], *, families: Mapping[str, type[Model]] | N
     if not (folder / "manifest.json").exists() and (folder / "model" / "manifest.json").exists():
         folder = folder / "model"
     return StanceModel(load_bundle(folder, families=families))
+
+
+def member(source: str) -> Member:
+    """A trained model for an ensemble or as a teacher.
+
+    Args:
+        source: What ``load`` takes.
+
+    Raises:
+        BundleError: If there is no sound bundle at the address.
+    """
+    loaded = load(source)
+    return Member(loaded.bundle.model, loaded.labels, loaded.temperature, str(source))
+
+
+def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "fitted") -> Ensemble:
+    """An unfitted ensemble of trained models; see Ensemble.
+
+    Args:
+        members: What ``load`` takes, at least one.
+        weights: ``fitted`` on validation, or ``equal``.
+
+    Raises:
+        BundleError: If there is no sound bundle at an address.
+    """
+    return Ensemble(members=[member(source) for source in members], weights=weights)
+
+
+def distil(*, teacher: str, student: Model, unlabelled: str | None = None, n_draws: int = 4, seed: int = 0) -> Distil:
+    """An unfitted student of a trained model; see Distil.
+
+    Args:
+        teacher: What ``load`` takes.
+        student: An unfitted model.
+        unlabelled: A file with the columns ``text`` and ``target``; None takes the training statements.
+        n_draws: Labels drawn per statement, at least 1.
+        seed: Of the draws.
+
+    Raises:
+        BundleError: If there is no sound bundle at the address.
+        DataError: If a row of the file has no text.
+    """
+    statements = None if unlabelled is None else _unlabelled(unlabelled)
+    return Distil(teacher=member(teacher), student=student, unlabelled=statements, n_draws=n_draws, seed=seed)
+
+
+def _unlabelled(path: str) -> Statements:
+    columns = RowColumns()
+    rows = list(read_rows(path))
+    texts = [_text(place, row, columns) or "" for place, row in rows]
+    return Statements(texts, [row.get(columns.target) or None for _, row in rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +331,8 @@ class _Pyfunc:
 
         frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
         columns = [name for name in ("text", "target") if name in frame.columns]
+        if len(frame) == 1 and (whole := [name for name in columns if pd.api.types.is_list_like(frame[name].iloc[0])]):
+            frame = frame.explode(whole, ignore_index=True)  # MLflow makes one row of a mapping of lists
         return self._model.predict_frame(frame[columns]).drop(columns=columns)
 
 
