@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from stancelib.labels import LabelSet
-from stancelib.models.base import Report, silent
+from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Progress, Statements
 from stancelib.training.encoders import EncoderSettings, copy_encoder, find_encoder
 from stancelib.training.linear import Classifier, ClassWeight, LinearHead, check_head_options, fit_linear_head
@@ -45,7 +45,7 @@ class Embedding:
         use_target: bool = True,
         cached: bool = True,
         classifier: Classifier = "logistic",
-        C: float = 16.0,  # noqa: N803 - scikit-learn's name for it
+        C: float = 16.0,
         class_weight: ClassWeight = None,
         seed: int = 0,
     ) -> None:
@@ -65,9 +65,9 @@ class Embedding:
 
         Raises:
             ConfigError: If the encoder isn't found.
+            DataError: If there are no labelled statements, or a label has none.
         """
-        assert train.labels is not None
-        self.labels_ = train.labels
+        self.labels_ = training_labels(train)
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.vectorizer_ = Vectorizer(folder, self.encoder, cached=self.cached)
         self.encoder_digest_ = self.vectorizer_.digest
@@ -80,7 +80,7 @@ class Embedding:
         self.head_ = fit_linear_head(
             features,
             train.gold,
-            train.labels,
+            self.labels_,
             classifier=self.classifier,
             C=self.C,
             class_weight=self.class_weight,

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,8 +39,7 @@ class EncoderSettings:
         revision: Commit, tag or branch on the hub; only the hub knows revisions.
         max_tokens: Longer inputs are cut, at least 8.
         pooling: ``mean`` over the tokens, or the ``first`` token.
-        threads: CPU threads; None means one per core this process may use, and a single one while the machine
-            is busy (more waiting processes than cores), because threads that wait for one another are slower than one.
+        threads: CPU threads; None means one per core this process may use. The last bits of a result depend on it.
 
     Raises:
         ValueError: If an option is out of range.
@@ -158,7 +158,8 @@ def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
 
 def load_network(folder: Path) -> Any:
     """The encoder as a torch module in float32 and evaluation mode, without the pooling layer that some have."""
-    transformers, torch = require("transformers", "torch"), require("torch", "torch")
+    torch = import_torch()
+    transformers = require("transformers", "torch")
     with _quiet(transformers), torch.random.fork_rng(devices=[]):
         network = transformers.AutoModel.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
@@ -204,17 +205,34 @@ def save_encoder(network: Any, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
+def import_torch() -> Any:
+    """Torch, told to let its threads sleep while they wait for one another.
+
+    By default they spin, and where another process needs the same cores one step takes up to ten times as long;
+    sleeping costs nothing measurable on a free machine. OpenMP reads the variable once, when torch is first imported.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return require("torch", "torch")
+
+
 def default_threads() -> int:
-    """One thread per core this process may use; 1 where more processes wait than there are cores."""
+    """One thread per core this process may use, shared with the other ranks on this machine.
+
+    Where torch came first and its threads spin (see ``import_torch``), a machine with more waiting
+    processes than cores gets a single thread.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    busy = os.getloadavg()[0] / cores > 1 if hasattr(os, "getloadavg") else False
-    return 1 if busy else cores
+    spinning = os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
+    if spinning and hasattr(os, "getloadavg") and os.getloadavg()[0] / cores > 1:
+        return 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 @contextmanager
 def torch_threads(threads: int | None) -> Iterator[int]:
     """Run torch with this many CPU threads inside the block; yields the number."""
-    torch = require("torch", "torch")
+    torch = import_torch()
     before = torch.get_num_threads()
     torch.set_num_threads(threads or default_threads())
     try:

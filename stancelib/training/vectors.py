@@ -19,8 +19,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.errors import ConfigError, nearest, require
-from stancelib.training.encoders import EncoderSettings, encoder_digest, load_network, load_tokenizer, torch_threads
+from stancelib.errors import ConfigError, nearest
+from stancelib.training.encoders import (
+    EncoderSettings,
+    encoder_digest,
+    import_torch,
+    load_network,
+    load_tokenizer,
+    torch_threads,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,7 +131,7 @@ class Vectorizer:
     @cached_property
     def network(self) -> Any:
         """The encoder as a torch module, on the GPU where there is one."""
-        torch = require("torch", "torch")
+        torch = import_torch()
         return load_network(self.folder).to("cuda" if torch.cuda.is_available() else "cpu")
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:

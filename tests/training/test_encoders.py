@@ -94,12 +94,20 @@ def test_loading_leaves_the_global_random_state_alone(tmp_path):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_busy_machine_gets_one_thread_and_a_free_one_all_of_its_cores(monkeypatch):
+def test_threads_that_spin_leave_a_busy_machine_and_sleeping_ones_may_stay(monkeypatch):
     monkeypatch.setattr(encoders.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(encoders.os, "getloadavg", lambda: (9.0, 0, 0))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     assert encoders.default_threads() == 1
-    monkeypatch.setattr(encoders.os, "getloadavg", lambda: (1.0, 0, 0))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert encoders.default_threads() == 4
+
+
+def test_ranks_on_one_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(encoders.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert encoders.default_threads() == 2
 
 
 @pytest.mark.parametrize("options", [{"max_tokens": 7}, {"pooling": "max"}, {"threads": 0}])

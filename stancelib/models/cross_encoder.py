@@ -1,0 +1,215 @@
+"""An encoder fine-tuned to read the target and the statement together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from stancelib.labels import LabelSet
+from stancelib.models.base import Report, silent, training_labels
+from stancelib.schema import Statements
+from stancelib.training.batching import TokenRows, tokenize
+from stancelib.training.checkpoints import Checkpoints, threads_of
+from stancelib.training.classification import Classification, LabelledRows, LossTerms, probabilities_of, run
+from stancelib.training.encoders import (
+    EncoderSettings,
+    encoder_digest,
+    find_encoder,
+    import_torch,
+    load_network,
+    load_tokenizer,
+    save_encoder,
+    torch_threads,
+)
+from stancelib.training.frozen import replayed_layers
+from stancelib.training.loop import TrainingState, devices, start
+from stancelib.training.network import add_lora, compact_vocabulary, freeze, inputs_for, make_classifier, merge_lora
+from stancelib.training.settings import (
+    FreezeSettings,
+    LoopSettings,
+    LoraSettings,
+    LossSettings,
+    OptimizerSettings,
+    label_weights,
+    score_offsets,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class CrossEncoder:
+    """Fine-tunes an encoder on the pair (target, statement), with a linear head on its pooled output.
+
+    The weights kept are those of the evaluation with the best macro-F1 on the validation statements; without
+    validation statements, the last ones.
+
+    Args:
+        encoder: Which encoder, and how it pools.
+        use_target: Without it, the statement is read alone.
+        loop: Epochs, batches, evaluations, patience, precision.
+        optimizer: Learning rates, decay, warm-up, clipping.
+        loss: Class weights or logit adjustment, label smoothing, dropout.
+        freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
+        lora: Train low-rank adapters instead of the encoder's own weights; None for the weights themselves.
+        seed: Of the head's first weights, the order of the statements and dropout.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: EncoderSettings | None = None,
+        use_target: bool = True,
+        loop: LoopSettings | None = None,
+        optimizer: OptimizerSettings | None = None,
+        loss: LossSettings | None = None,
+        freeze: FreezeSettings | None = None,
+        lora: LoraSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.encoder = encoder or EncoderSettings()
+        self.use_target = use_target
+        self.loop = loop or LoopSettings()
+        self.optimizer = optimizer or OptimizerSettings()
+        self.loss = loss or LossSettings()
+        self.freeze = freeze or FreezeSettings()
+        self.lora = lora
+        self.seed = seed
+        self.uses_target = use_target
+        self._checkpoint_folder: Path | None = None
+        self._resume = False
+
+    def checkpoint_to(self, folder: Path, *, resume: bool) -> None:
+        """Have the next ``fit`` write a checkpoint after each evaluation, and first go on from the newest one.
+
+        Args:
+            folder: For the checkpoints alone; made where it doesn't exist.
+            resume: Go on from the newest checkpoint there, if there is one; otherwise start anew.
+        """
+        self._checkpoint_folder, self._resume = folder, resume
+
+    def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
+        """Fine-tune.
+
+        Raises:
+            ConfigError: If the encoder isn't found, or a checkpoint is of another run.
+            DataError: If there are no labelled statements, or a label has none.
+        """
+        self.labels_ = training_labels(train)
+        folder = find_encoder(self.encoder.name, self.encoder.revision)
+        self.encoder_digest_ = encoder_digest(folder)
+        self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)
+        with torch_threads(self._threads()) as self.threads_, import_torch().random.fork_rng(), ExitStack() as stack:
+            place = devices()
+            network = self._build(folder).to(place.device)
+            task, state = self._prepare(network, train, validation, stack)
+            checkpoints = self._checkpoints(train, validation)
+            options: dict[str, Any] = {"loop": self.loop, "optimizer": self.optimizer, "place": place, "report": report}
+            run(state, task, checkpoints=checkpoints, resume=self._resume, **options)
+            self.best_score_, self.precision_ = state.best_score, state.precision
+        network.encoder = merge_lora(network.encoder)
+        self.network_ = network.eval()
+        return self
+
+    def predict_proba(self, statements: Statements) -> NDArray[np.float64]:
+        """Label probabilities, shape (n_statements, n_labels)."""
+        import numpy as np
+
+        if not len(statements):
+            return np.zeros((0, len(self.labels_)))
+        tokens = self._tokens(statements, self.network_.encoder.config.pad_token_id or 0)
+        with torch_threads(self.encoder.threads):
+            return probabilities_of(lambda rows: self.network_(inputs_for(self.network_, tokens.batch(rows))), tokens)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json``, ``head.safetensors`` and the fine-tuned encoder in ``encoder/``."""
+        from safetensors.torch import save_file
+
+        config = {
+            "labels": list(self.labels_),
+            "use_target": self.use_target,
+            "encoder": asdict(self.encoder),
+            "encoder_digest": self.encoder_digest_,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+        head = {name: tensor.cpu().contiguous() for name, tensor in self.network_.head.state_dict().items()}
+        save_file(head, folder / "head.safetensors")
+        (folder / "head.safetensors").chmod(0o644)
+        save_encoder(self.network_.encoder, self.tokenizer_, folder / "encoder")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model that ``save`` wrote; it predicts, and its fitting options are back to their defaults."""
+        torch = import_torch()
+        from safetensors.torch import load_file
+
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = EncoderSettings(**config["encoder"])
+        model = cls(encoder=settings, use_target=config["use_target"])
+        model.labels_ = LabelSet.of(config["labels"])
+        model.encoder_digest_ = config["encoder_digest"]
+        model.tokenizer_ = load_tokenizer(folder / "encoder", settings.max_tokens)
+        encoder = load_network(folder / "encoder")
+        network = make_classifier(encoder, len(model.labels_), pooling=settings.pooling, dropout=None, seed=0)
+        network.head.load_state_dict(load_file(folder / "head.safetensors"))
+        model.network_ = network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        return model
+
+    def _threads(self) -> int | None:
+        """As many as the run has that is gone on with, so that the last bits agree."""
+        earlier = threads_of(self._checkpoint_folder) if self._resume and self._checkpoint_folder else None
+        return self.encoder.threads or earlier
+
+    def _build(self, folder: Path) -> Any:
+        encoder = load_network(folder)
+        freeze(encoder, self.freeze)
+        if self.lora is not None:
+            encoder = add_lora(encoder, self.lora, self.seed)
+        options: dict[str, Any] = {"pooling": self.encoder.pooling, "dropout": self.loss.dropout, "seed": self.seed}
+        return make_classifier(encoder, len(self.labels_), **options)
+
+    def _prepare(
+        self, network: Any, train: Statements, validation: Statements | None, stack: ExitStack
+    ) -> tuple[Classification, TrainingState]:
+        """Tokens, the loss and the optimizer; what is changed in the network meanwhile is on the stack."""
+        padding_id = network.encoder.config.pad_token_id or 0
+        tokens = [self._tokens(part, padding_id) for part in (train, validation) if part is not None and len(part)]
+        tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
+        n_batches = -(-len(train) // self.loop.batch_size)
+        state = start(network, n_batches, self.loop, self.optimizer, self.seed)
+        n_frozen = 0 if self.lora is not None else self.freeze.layers
+        weights = label_weights(self.loss, train.gold, self.labels_)
+        terms = LossTerms(weights, score_offsets(self.loss, train.gold, self.labels_), self.loss.label_smoothing)
+        task = Classification(
+            train=LabelledRows(tokens[0], train.gold),
+            validation=LabelledRows(tokens[1], validation.gold) if validation is not None and len(tokens) > 1 else None,
+            terms=terms,
+            batch_size=self.loop.batch_size,
+            seed=self.seed,
+            replay=stack.enter_context(replayed_layers(network, n_frozen, tokens)),
+        )
+        assert task.n_batches == n_batches
+        return task, state
+
+    def _tokens(self, statements: Statements, padding_id: int) -> TokenRows:
+        targets = statements.targets if self.use_target else None
+        return tokenize(self.tokenizer_, statements.texts, targets, padding_id=padding_id)
+
+    def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
+        if self._checkpoint_folder is None:
+            return None
+        options: list[Any] = [self.encoder, self.loop, self.optimizer, self.loss, self.freeze, self.lora]
+        identity: list[Any] = [
+            self.encoder_digest_,
+            train.digest,
+            validation.digest if validation else None,
+            self.use_target,
+        ]
+        identity += [asdict(option) if option else None for option in options] + [self.seed]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return Checkpoints(self._checkpoint_folder, digest, self.threads_)

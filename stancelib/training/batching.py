@@ -1,0 +1,107 @@
+"""Tokenised rows, and batches of similar length.
+
+Rows are tokenised once. An epoch shuffles them, sorts windows of 50 batches by length, cuts batches
+and shuffles those: little padding, and still another order in every epoch.
+
+Shapes: B rows in a batch, T tokens of its longest row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WINDOW = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Token ids of many rows, end to end.
+
+    Args:
+        ids: Token ids of all rows.
+        segments: 0 in the first text of a pair, 1 in the second.
+        starts: Where each row begins in ``ids``, and the end of the last one; shape (n_rows + 1,).
+        padding_id: What fills a batch up.
+    """
+
+    ids: NDArray[np.int32]
+    segments: NDArray[np.int8]
+    starts: NDArray[np.int64]
+    padding_id: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, shape (n_rows,)."""
+        return self.starts[1:] - self.starts[:-1]
+
+    def batch(self, rows: Sequence[int] | NDArray[np.int_], *, to_tokens: int = 0) -> dict[str, Any]:
+        """Padded tensors of these rows, each of shape (n_rows, n_tokens), under the encoder's argument names.
+
+        Args:
+            rows: Which rows.
+            to_tokens: Pad to at least this length.
+        """
+        import numpy as np
+        import torch
+
+        longest = max(to_tokens, *(int(self.starts[row + 1] - self.starts[row]) for row in rows))
+        ids_BT = np.full((len(rows), longest), self.padding_id, np.int64)
+        segments_BT = np.zeros((len(rows), longest), np.int64)
+        mask_BT = np.zeros((len(rows), longest), np.int64)
+        for i, row in enumerate(rows):
+            start, end = self.starts[row], self.starts[row + 1]
+            ids_BT[i, : end - start] = self.ids[start:end]
+            segments_BT[i, : end - start] = self.segments[start:end]
+            mask_BT[i, : end - start] = 1
+        arrays = {"input_ids": ids_BT, "token_type_ids": segments_BT, "attention_mask": mask_BT}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def tokenize(
+    tokenizer: Any, texts: Sequence[str], targets: Sequence[str | None] | None, *, padding_id: int = 0
+) -> TokenRows:
+    """Tokens of each statement, behind its target where there are targets; an absent target counts as an empty one."""
+    import numpy as np
+
+    inputs = (
+        list(texts) if targets is None else [(target or "", text) for target, text in zip(targets, texts, strict=True)]
+    )
+    encodings = tokenizer.encode_batch(inputs)
+    starts = np.zeros(len(encodings) + 1, np.int64)
+    np.cumsum([len(encoding.ids) for encoding in encodings], out=starts[1:])
+    ids, segments = np.zeros(starts[-1], np.int32), np.zeros(starts[-1], np.int8)
+    for i, encoding in enumerate(encodings):
+        ids[starts[i] : starts[i + 1]] = encoding.ids
+        segments[starts[i] : starts[i + 1]] = encoding.type_ids
+    return TokenRows(ids, segments, starts, padding_id)
+
+
+def bucketed(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int_]]:
+    """One epoch: every row once, in batches of similar length, in random order."""
+    import numpy as np
+
+    order = rng.permutation(len(lengths))
+    window = batch_size * WINDOW
+    batches = []
+    for start in range(0, len(order), window):
+        rows = order[start : start + window]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def by_length(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int_]]:
+    """Every row once, shortest first: for prediction, where the order is free."""
+    import numpy as np
+
+    order = np.argsort(lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -1,0 +1,186 @@
+"""Labels from tokens as a task of the loop, and the ``for`` loop around it that both torch families use.
+
+Shapes: B rows in a batch, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stancelib.schema import Progress
+from stancelib.training.batching import TokenRows, bucketed, by_length
+from stancelib.training.checkpoints import Checkpoints
+from stancelib.training.loop import Task, TrainingState, train
+from stancelib.training.network import inputs_for
+from stancelib.training.settings import LoopSettings, OptimizerSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stancelib.training.frozen import Replay
+
+PREDICTION_BATCH = 32
+SCORE = "validation/macro_f1"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Tokenised statements with their label ids."""
+
+    tokens: TokenRows
+    label_ids: NDArray[np.int_]
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """The loss as arrays over labels, each of shape (n_labels,).
+
+    Args:
+        weights: Of a statement, by its label.
+        offsets: Added to the scores while training.
+        smoothing: Label smoothing.
+    """
+
+    weights: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    smoothing: float
+
+
+class Classification:
+    """Cross-entropy on labelled rows, in length-bucketed batches.
+
+    Args:
+        train: What is learnt.
+        validation: What it is scored on; None for no score.
+        terms: The loss.
+        batch_size: Rows per step.
+        seed: Of the order of the rows.
+        replay: Stands in for frozen layers; None where the encoder is whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: LabelledRows,
+        validation: LabelledRows | None,
+        terms: LossTerms,
+        batch_size: int,
+        seed: int,
+        replay: Replay | None = None,
+    ) -> None:
+        self.train = train
+        self.validation = validation
+        self.terms = terms
+        self.batch_size = batch_size
+        self.seed = seed
+        self.replay = replay
+        self._epoch: tuple[int, list[NDArray[np.int_]]] = (-1, [])
+        self.n_batches = len(self._batches_of(0))
+
+    def batch(self, step: int) -> NDArray[np.int_]:
+        """The rows of one step, shortest first."""
+        epoch, position = divmod(step, self.n_batches)
+        return self._batches_of(epoch)[position]
+
+    def weight(self, rows: NDArray[np.int_]) -> float:
+        """Sum of the rows' weights."""
+        return float(self.terms.weights[self.train.label_ids[rows]].sum())
+
+    def loss(self, network: Any, rows: NDArray[np.int_]) -> Any:
+        """Summed weighted cross-entropy."""
+        import torch
+
+        scores_BK = self._scores(network, self.train.tokens, rows)
+        gold_B, weights_K, offsets_K = (
+            torch.from_numpy(array).to(scores_BK.device)
+            for array in (self.train.label_ids[rows], self.terms.weights, self.terms.offsets)
+        )
+        return torch.nn.functional.cross_entropy(
+            scores_BK.float() + offsets_K, gold_B, weights_K, reduction="sum", label_smoothing=self.terms.smoothing
+        )
+
+    def evaluate(self, network: Any) -> Mapping[str, float]:
+        """Macro-F1 and mean log loss on the validation rows."""
+        import numpy as np
+        from sklearn.metrics import f1_score
+
+        if self.validation is None:
+            return {}
+        gold, probabilities = self.validation.label_ids, self.predict(network, self.validation.tokens)
+        labels = range(probabilities.shape[1])
+        score = f1_score(gold, probabilities.argmax(1), labels=labels, average="macro", zero_division=0.0)
+        loss = -np.log(np.maximum(probabilities[np.arange(len(gold)), gold], 1e-12)).mean()
+        return {SCORE: float(score), "validation/loss": float(loss)}
+
+    def predict(self, network: Any, tokens: TokenRows) -> NDArray[np.float64]:
+        """Label probabilities, shape (n_rows, n_labels)."""
+        return probabilities_of(lambda rows: self._scores(network, tokens, rows), tokens)
+
+    def _scores(self, network: Any, tokens: TokenRows, rows: NDArray[np.int_]) -> Any:
+        inputs = inputs_for(getattr(network, "module", network), tokens.batch(rows))
+        if self.replay is not None:
+            self.replay.feed(tokens, rows, inputs["attention_mask"].shape[1])
+        return network(inputs)
+
+    def _batches_of(self, epoch: int) -> list[NDArray[np.int_]]:
+        import numpy as np
+
+        if self._epoch[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            self._epoch = (epoch, bucketed(self.train.tokens.lengths, self.batch_size, rng))
+        return self._epoch[1]
+
+
+def probabilities_of(scores: Callable[[NDArray[np.int_]], Any], tokens: TokenRows) -> NDArray[np.float64]:
+    """Softmax of ``scores`` of all rows, in batches of similar length; shape (n_rows, n_labels)."""
+    import numpy as np
+    import torch
+
+    parts, order = [], by_length(tokens.lengths, PREDICTION_BATCH)
+    with torch.inference_mode():
+        for rows in order:
+            parts.append(scores(rows).double().softmax(1).cpu().numpy())
+    stacked = np.concatenate(parts)
+    probabilities: NDArray[np.float64] = np.empty_like(stacked)
+    probabilities[np.concatenate(order)] = stacked
+    return probabilities
+
+
+def run(
+    state: TrainingState,
+    task: Task,
+    *,
+    loop: LoopSettings,
+    optimizer: OptimizerSettings,
+    place: Any,
+    report: Callable[[Progress], None],
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+) -> None:
+    """Train to the end or until patience runs out, and leave the best weights in the network.
+
+    Args:
+        state: Changed in place.
+        task: What is learnt.
+        loop: Length, evaluations, patience.
+        optimizer: Learning rates, clipping.
+        place: What ``devices`` returned.
+        report: Called with every Progress, in the first process only.
+        checkpoints: Where to write one after each evaluation; None for nowhere.
+        resume: Go on from the newest checkpoint, if there is one.
+    """
+    if checkpoints is not None and resume:
+        checkpoints.read_into(state)
+    is_over = loop.patience is not None and state.n_without_gain >= loop.patience
+    for progress in () if is_over else train(state, task, loop, optimizer, place):
+        state.keep_if_best(progress.metrics.get(SCORE))
+        if place.is_main_process:
+            report(progress)
+            if checkpoints is not None:
+                checkpoints.write(state)
+        if loop.patience is not None and state.n_without_gain >= loop.patience:
+            break
+    state.restore_best()

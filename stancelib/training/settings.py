@@ -1,0 +1,202 @@
+"""How a network is trained: the options that the torch families share, grouped.
+
+Each group is a frozen dataclass, written in YAML as a nested ``_target_``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from stancelib.errors import nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from stancelib.labels import LabelSet
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """AdamW, whose weight decay spares norms, biases and embeddings; warm-up, then linear decay to 0.
+
+    Args:
+        learning_rate: Of the topmost layer, at the end of the warm-up.
+        head_learning_rate: Of the freshly initialised head; None means ``learning_rate``.
+        weight_decay: Decoupled, at least 0.
+        warmup_fraction: Share of the steps with a rising learning rate, in [0, 1).
+        layer_decay: Each layer learns this many times as fast as the one above it, in (0, 1]; 1 is one rate for all.
+        clip_norm: Longest gradient let through; None for no limit.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    learning_rate: float = 1e-4
+    head_learning_rate: float | None = 1e-3
+    weight_decay: float = 0.01
+    warmup_fraction: float = 0.1
+    layer_decay: float = 0.9
+    clip_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "head_learning_rate", "clip_norm"):
+            if (number := getattr(self, name)) is not None and not number > 0:
+                raise ValueError(f"{name} must be above 0, got {number}.")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}.")
+        if not 0 <= self.warmup_fraction < 1:
+            raise ValueError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}.")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be in (0, 1], got {self.layer_decay}.")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """How long, in which batches, and when it is looked at.
+
+    Args:
+        epochs: Passes over the training rows, at least 1.
+        batch_size: Rows per optimizer step, over all processes and parts, at least 1.
+        parts: Parts that a batch is cut into for the memory's sake (gradient accumulation); the result is the same.
+        evaluations_per_epoch: How often to score and to write a checkpoint, at least 1.
+        patience: Evaluations without a better validation score before it stops; None to go through all epochs.
+        precision: ``bf16``, ``fp32``, or ``auto``: bf16 on hardware that computes in it.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    epochs: int = 5
+    batch_size: int = 16
+    parts: int = 1
+    evaluations_per_epoch: int = 1
+    patience: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "parts", "evaluations_per_epoch", "patience"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}.")
+        if self.parts > self.batch_size:
+            raise ValueError(f"parts is {self.parts}, but a batch has only {self.batch_size} rows to cut.")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(
+                f"precision must be one of {known}, got {self.precision!r}{nearest(self.precision, PRECISIONS)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Cross-entropy and what bends it.
+
+    Args:
+        class_weight: ``balanced``, a weight per label name, or None for none.
+        logit_adjustment: Times the log label frequency added to the scores while training, at least 0; 1 aims at the
+            mean recall over labels. Not together with ``class_weight``.
+        label_smoothing: Share of the probability spread over all labels, in [0, 1).
+        dropout: Of the encoder and the head; None keeps the encoder's own and leaves the head without.
+
+    Raises:
+        ValueError: If an option is out of range, or two of them do the same.
+
+    References:
+        Menon et al. (2021), Long-tail learning via logit adjustment.
+    """
+
+    class_weight: Literal["balanced"] | Mapping[str, float] | None = None
+    logit_adjustment: float = 0.0
+    label_smoothing: float = 0.0
+    dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ValueError(
+                f"class_weight must be 'balanced', a weight per label, or null, got {self.class_weight!r}."
+            )
+        if self.logit_adjustment < 0:
+            raise ValueError(f"logit_adjustment must be at least 0, got {self.logit_adjustment}.")
+        if self.logit_adjustment and self.class_weight is not None:
+            raise ValueError(
+                "class_weight and logit_adjustment both correct for rare labels; set one of them to null or 0."
+            )
+        for name in ("label_smoothing", "dropout"):
+            if (number := getattr(self, name)) is not None and not 0 <= number < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {number}.")
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeSettings:
+    """What keeps its pre-trained weights.
+
+    Args:
+        embeddings: Keep the word embeddings.
+        layers: Keep this many layers from the bottom, and the embeddings with them.
+
+    Raises:
+        ValueError: If ``layers`` is negative.
+    """
+
+    embeddings: bool = False
+    layers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.layers < 0:
+            raise ValueError(f"layers must be at least 0, got {self.layers}.")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Low-rank adapters instead of the encoder's own weights; merged into them after training.
+
+    Args:
+        rank: Of the update to each matrix, at least 1.
+        alpha: The update counts alpha / rank times.
+        dropout: On the adapters' input, in [0, 1).
+
+    Raises:
+        ValueError: If an option is out of range.
+
+    References:
+        Hu et al. (2022), LoRA: Low-Rank Adaptation of Large Language Models.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"rank must be at least 1, got {self.rank}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+
+
+def label_weights(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:
+    """The weight of each label in the loss, shape (n_labels,); ``balanced`` is n / (n_labels * count).
+
+    Raises:
+        ConfigError: If ``class_weight`` names a label that isn't there.
+    """
+    import numpy as np
+
+    counts = np.bincount(label_ids, minlength=len(labels))
+    if loss.class_weight == "balanced":
+        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
+    weights = np.ones(len(labels), np.float32)
+    for name, weight in (loss.class_weight or {}).items():
+        weights[labels.id_of(name)] = weight
+    return weights
+
+
+def score_offsets(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:
+    """What logit adjustment adds to the scores while training, shape (n_labels,)."""
+    import numpy as np
+
+    counts = np.maximum(np.bincount(label_ids, minlength=len(labels)), 1)
+    offsets: NDArray[Any] = (loss.logit_adjustment * np.log(counts / counts.sum())).astype(np.float32)
+    return offsets

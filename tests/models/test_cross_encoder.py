@@ -1,0 +1,268 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stancelib.errors import ConfigError, DataError
+from stancelib.models.base import Model
+from stancelib.models.cross_encoder import CrossEncoder
+from stancelib.schema import Statements
+from stancelib.training.encoders import EncoderSettings, load_network
+from stancelib.training.settings import FreezeSettings, LoopSettings, LoraSettings, LossSettings, OptimizerSettings
+
+from ..training.tiny_bert import LABELS, make_statements, make_tiny_encoder, odd_statements
+
+ROOT = Path(__file__).parents[2]
+FAST = OptimizerSettings(learning_rate=1e-2, head_learning_rate=1e-2)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    folder = make_tiny_encoder(tmp_path / "enc", dropout=0.1)
+    return EncoderSettings(name=str(folder), max_tokens=32, threads=1)
+
+
+def make_model(settings, *, epochs=2, **options):
+    return CrossEncoder(encoder=settings, **{"loop": LoopSettings(epochs=epochs), "optimizer": FAST} | options)
+
+
+def state_of(model):
+    return {name: tensor.clone() for name, tensor in model.network_.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_learns_and_reports_every_evaluation(settings):
+    seen = []
+    model = make_model(settings, epochs=6).fit(make_statements(240), make_statements(60, seed=1), report=seen.append)
+    assert isinstance(model, Model)
+    assert (model.predict_proba(make_statements(60, seed=2)).argmax(1) == make_statements(60, seed=2).gold).mean() > 0.9
+    assert [progress.step for progress in seen] == [15 * i for i in range(1, 7)]
+    assert {"train/loss", "validation/macro_f1", "perf/examples_per_second"} <= seen[0].metrics.keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"freeze": FreezeSettings(layers=1)},
+        {"freeze": FreezeSettings(embeddings=True)},
+        {"lora": LoraSettings(rank=4)},
+        {"loss": LossSettings(class_weight="balanced", label_smoothing=0.1, dropout=0.2)},
+    ],
+    ids=["plain", "frozen layer", "frozen embeddings", "lora", "loss"],
+)
+def test_loaded_model_gives_identical_probabilities_without_the_original_encoder(settings, tmp_path, options):
+    model = make_model(settings, **options).fit(make_statements(60), make_statements(20, seed=1))
+    (tmp_path / "bundle").mkdir()
+    model.save(tmp_path / "bundle")
+    (tmp_path / "enc").rename(tmp_path / "gone")
+    again = CrossEncoder.load(tmp_path / "bundle")
+    test = make_statements(40, seed=2)
+    assert list(again.labels_) == list(LABELS)
+    assert np.array_equal(model.predict_proba(test), again.predict_proba(test))
+    files = [path for path in (tmp_path / "bundle").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    assert all(path.stat().st_mode & 0o044 for path in files)
+
+
+def test_same_seed_same_weights_and_another_seed_other_weights(settings):
+    states = [state_of(make_model(settings, seed=seed).fit(make_statements(60))) for seed in (0, 0, 1)]
+    assert same(states[0], states[1])
+    assert not same(states[0], states[2])
+
+
+def test_fit_leaves_the_global_random_state_and_threads_alone(settings):
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    make_model(settings).fit(make_statements(30))
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+def test_frozen_layers_keep_their_weights_and_all_others_move(settings):
+    model = make_model(settings, freeze=FreezeSettings(layers=1)).fit(make_statements(60))
+    before = load_network(Path(settings.name)).state_dict()
+    after = model.network_.encoder.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all("layer.1." in name for name in moved)
+
+
+def test_replayed_layers_train_to_the_same_weights(settings, monkeypatch):
+    options = {"freeze": FreezeSettings(layers=1), "loss": LossSettings(dropout=0.0)}
+    replayed = state_of(make_model(settings, **options).fit(make_statements(60)))
+    monkeypatch.setattr("stancelib.training.frozen.LIMIT_BYTES", 0)
+    whole = state_of(make_model(settings, **options).fit(make_statements(60)))
+    assert all(torch.allclose(replayed[name], whole[name], atol=1e-4) for name in whole)
+
+
+def test_odd_statements_get_probabilities(settings):
+    probabilities = make_model(settings).fit(make_statements(60)).predict_proba(odd_statements())
+    assert probabilities.shape == (6, 3)
+    assert np.isfinite(probabilities).all()
+    assert np.allclose(probabilities.sum(1), 1)
+    assert np.allclose(probabilities[4], probabilities[5])
+
+
+def test_no_statement_gives_no_row(settings):
+    train = make_statements(30)
+    assert make_model(settings, epochs=1).fit(train).predict_proba(train.take([])).shape == (0, 3)
+
+
+def test_a_prediction_does_not_depend_on_the_statements_beside_it(settings):
+    model, test = make_model(settings).fit(make_statements(60)), make_statements(40, seed=2)
+    assert np.allclose(model.predict_proba(test)[7], model.predict_proba(test.take([7]))[0], atol=1e-5)
+
+
+def test_target_matters_only_where_it_is_used(settings):
+    train = make_statements(60)
+    one, other = (make_statements(12, targets=(target,)) for target in ("the truce", "the river vote"))
+    blind, seeing = (make_model(settings, use_target=use).fit(train) for use in (False, True))
+    assert (blind.uses_target, seeing.uses_target) == (False, True)
+    assert np.array_equal(blind.predict_proba(one), blind.predict_proba(other))
+    assert not np.array_equal(seeing.predict_proba(one), seeing.predict_proba(other))
+
+
+def test_label_without_a_row_is_refused(settings):
+    train = make_statements(30)
+    with pytest.raises(DataError, match="label 'maybe' has no training row"):
+        make_model(settings).fit(train.take([0, 1, 3, 4]))
+
+
+def test_unlabelled_statements_are_refused(settings):
+    with pytest.raises(DataError, match="carry no labels"):
+        make_model(settings).fit(Statements(["we agreed"], ["the truce"]))
+
+
+class InterruptError(Exception):
+    pass
+
+
+def interrupted_at(n):
+    seen = []
+
+    def report(progress):
+        seen.append(progress)
+        if len(seen) > n:
+            raise InterruptError
+
+    return report
+
+
+@pytest.mark.parametrize("options", [{}, {"freeze": FreezeSettings(layers=1)}, {"lora": LoraSettings(rank=2)}])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_path, options):
+    train, validation = make_statements(60), make_statements(20, seed=1)
+    whole = make_model(settings, epochs=4, **options).fit(train, validation)
+    model = make_model(settings, epochs=4, **options)
+    model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+    with pytest.raises(InterruptError):
+        model.fit(train, validation, report=interrupted_at(2))
+    seen = []
+    model.fit(train, validation, report=seen.append)
+    assert [progress.step for progress in seen] == [12, 16]
+    assert same(state_of(model), state_of(whole))
+
+
+def test_resuming_a_finished_training_trains_nothing_and_gives_its_weights(settings, tmp_path):
+    train, validation = make_statements(60), make_statements(20, seed=1)
+    first, second = make_model(settings), make_model(settings)
+    for model in (first, second):
+        model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+    first.fit(train, validation)
+    second.fit(train, validation, report=interrupted_at(0))
+    assert same(state_of(first), state_of(second))
+
+
+def test_resuming_on_other_data_is_refused(settings, tmp_path):
+    model = make_model(settings)
+    model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+    model.fit(make_statements(60))
+    with pytest.raises(ConfigError, match="other data"):
+        model.fit(make_statements(60, seed=5))
+
+
+SCRIPT = """
+    import os, sys, time
+    from pathlib import Path
+    sys.path.insert(0, {root!r})
+    from safetensors.torch import save_file
+    from tests.models.test_cross_encoder import make_model, state_of
+    from tests.training.tiny_bert import make_statements
+    from stancelib.training.encoders import EncoderSettings
+    from stancelib.training.settings import LoopSettings, LossSettings
+
+    folder = Path({folder!r})
+    settings = EncoderSettings(name=str(folder / "enc"), max_tokens=32, threads=1)
+"""
+
+
+def script(tmp_path, body):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT.format(root=str(ROOT), folder=str(tmp_path))) + textwrap.dedent(body))
+    return path
+
+
+@pytest.mark.slow
+def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_path):
+    from safetensors.torch import load_file
+
+    path = script(
+        tmp_path,
+        """
+        model = make_model(settings, epochs=4)
+        model.checkpoint_to(folder / "checkpoints", resume=True)
+        from stancelib.training import loop
+
+        step = loop._step
+        def slow_step(*arguments):
+            time.sleep(0.02)
+            return step(*arguments)
+        if sys.argv[1] == "slow":
+            loop._step = slow_step
+        model.fit(make_statements(300), make_statements(60, seed=1), report=lambda p: print(p.step, flush=True))
+        save_file(state_of(model), folder / "resumed.safetensors")
+        """,
+    )
+    with subprocess.Popen([sys.executable, path, "slow"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "19\n"
+        time.sleep(0.25)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.stdout.read() == ""
+    resumed = subprocess.run([sys.executable, path, "fast"], capture_output=True, text=True, check=True)
+    assert resumed.stdout.split() == ["38", "57", "76"]
+    whole = make_model(settings, epochs=4).fit(make_statements(300), make_statements(60, seed=1))
+    assert same(load_file(tmp_path / "resumed.safetensors"), state_of(whole))
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_at_equal_global_batch(settings, tmp_path):
+    path = script(
+        tmp_path,
+        """
+        losses = []
+        model = make_model(settings, epochs=2, loop=LoopSettings(epochs=2, batch_size=15, parts=2),
+                           loss=LossSettings(dropout=0.0, class_weight={"no": 3.0}))
+        model.fit(make_statements(100), report=lambda p: losses.append(p.metrics["train/loss"]))
+        if os.environ.get("RANK", "0") == "0":
+            print("losses", *losses)
+            save_file(state_of(model), folder / f"{os.environ.get('WORLD_SIZE', '1')}.safetensors")
+        """,
+    )
+    from safetensors.torch import load_file
+
+    run = {"capture_output": True, "text": True, "check": True}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    one = subprocess.run([sys.executable, path], **run).stdout.split("losses")[1].split()
+    two = subprocess.run([sys.executable, *launcher, path], **run).stdout.split("losses")[1].split()
+    assert np.allclose(np.array(one, float), np.array(two, float), atol=1e-5)
+    first, second = (load_file(tmp_path / f"{n}.safetensors") for n in (1, 2))
+    assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)

@@ -1,0 +1,212 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from stancelib.errors import ConfigError
+from stancelib.labels import LabelSet
+from stancelib.training import loop as loops
+from stancelib.training.batching import tokenize
+from stancelib.training.classification import Classification, LabelledRows, LossTerms, run
+from stancelib.training.encoders import load_network, load_tokenizer
+from stancelib.training.loop import evaluation_steps, set_learning_rate, start, train
+from stancelib.training.network import make_classifier
+from stancelib.training.settings import LoopSettings, LossSettings, OptimizerSettings, label_weights, score_offsets
+
+from .tiny_bert import make_statements, make_tiny_encoder
+
+PLACE = SimpleNamespace(
+    num_processes=1,
+    process_index=0,
+    is_main_process=True,
+    device=torch.device("cpu"),
+    reduce=lambda tensor, how: tensor,
+)
+FAST = OptimizerSettings(learning_rate=1e-2, head_learning_rate=1e-2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_tiny_encoder(tmp_path / "enc")
+
+
+def make_task(folder, *, n=48, batch_size=16, terms=None, validation=True):
+    tokenizer = load_tokenizer(folder, 32)
+
+    def rows(statements):
+        return LabelledRows(tokenize(tokenizer, statements.texts, statements.targets), statements.gold)
+
+    return Classification(
+        train=rows(make_statements(n)),
+        validation=rows(make_statements(30, seed=1)) if validation else None,
+        terms=terms or LossTerms(np.ones(3, np.float32), np.zeros(3, np.float32), 0.0),
+        batch_size=batch_size,
+        seed=0,
+    )
+
+
+def make_state(folder, task, loop, optimizer=FAST):
+    network = make_classifier(load_network(folder), 3, pooling="mean", dropout=None, seed=0)
+    return start(network, task.n_batches, loop, optimizer, 0)
+
+
+def weights_after(folder, loop, *, terms=None, optimizer=FAST):
+    task = make_task(folder, batch_size=loop.batch_size, terms=terms)
+    state = make_state(folder, task, loop, optimizer)
+    list(train(state, task, loop, optimizer, PLACE))
+    return torch.cat([weight.detach().flatten() for weight in state.weights.values()])
+
+
+def test_yields_one_progress_per_evaluation_and_ends_at_the_last_step(folder):
+    loop = LoopSettings(epochs=2, evaluations_per_epoch=3)
+    task = make_task(folder)
+    steps = [progress.step for progress in train(make_state(folder, task, loop), task, loop, FAST, PLACE)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_evaluations_are_evenly_spread():
+    assert evaluation_steps(10, 5, 2) == {3, 5, 8, 10}
+    assert evaluation_steps(3, 3, 1) == {3}
+
+
+def test_learning_rate_rises_then_falls_to_nearly_nothing(folder):
+    loop = LoopSettings(epochs=10)
+    state = make_state(folder, make_task(folder), loop)
+    rates = []
+    for step in range(state.n_steps):
+        state.step = step
+        rates.append(set_learning_rate(state, FAST))
+    peak = int(np.argmax(rates))
+    assert 1 <= peak <= 3
+    assert rates[peak] == pytest.approx(1e-2, rel=0.05)
+    assert np.all(np.diff(rates[peak + 1 :]) < 0)
+    assert rates[-1] < 0.05 * 1e-2
+
+
+def test_a_batch_cut_into_parts_gives_the_same_weights(folder):
+    terms = LossTerms(np.array([1, 2, 5], np.float32), np.zeros(3, np.float32), 0.1)
+    whole = weights_after(folder, LoopSettings(epochs=1), terms=terms)
+    parts = weights_after(folder, LoopSettings(epochs=1, parts=5), terms=terms)
+    assert torch.allclose(whole, parts, atol=1e-4)
+    assert not torch.allclose(whole, weights_after(folder, LoopSettings(epochs=1)), atol=1e-3)
+
+
+def test_clipping_bounds_the_gradient(folder, monkeypatch):
+    norms = []
+    task = make_task(folder)
+    loop, optimizer = LoopSettings(epochs=1), OptimizerSettings(clip_norm=1e-3)
+    state = make_state(folder, task, loop, optimizer)
+    step = state.optimizer.step
+
+    def spy():
+        norms.append(float(torch.cat([weight.grad.flatten() for weight in state.weights.values()]).norm()))
+        step()
+
+    monkeypatch.setattr(state.optimizer, "step", spy)
+    list(train(state, task, loop, optimizer, PLACE))
+    assert max(norms) <= 1.01e-3
+
+
+def test_same_seed_same_weights_whatever_the_global_random_state(folder):
+    first = weights_after(folder, LoopSettings(epochs=1))
+    torch.rand(7)
+    assert torch.equal(first, weights_after(folder, LoopSettings(epochs=1)))
+
+
+def test_overflow_in_bf16_goes_on_in_fp32_from_the_same_weights(folder):
+    task = make_task(folder)
+    loop = LoopSettings(epochs=1, precision="bf16")
+    state = make_state(folder, task, loop)
+    loss = task.loss
+    task.loss = lambda network, rows: loss(network, rows) * (float("nan") if torch.is_autocast_enabled("cpu") else 1.0)
+    with pytest.warns(UserWarning, match="going on in fp32"):
+        list(train(state, task, loop, FAST, PLACE))
+    assert state.precision == "fp32"
+    expected = weights_after(folder, LoopSettings(epochs=1, precision="fp32"))
+    assert torch.equal(torch.cat([weight.detach().flatten() for weight in state.weights.values()]), expected)
+
+
+def test_loss_that_is_no_number_in_fp32_stops_with_advice(folder):
+    task = make_task(folder)
+    loop = LoopSettings(epochs=1, precision="fp32")
+    loss = task.loss
+    task.loss = lambda network, rows: loss(network, rows) * float("nan")
+    with pytest.raises(ConfigError, match=r"step 1 of 3 is not a finite number. Lower optimizer\.learning_rate"):
+        list(train(make_state(folder, task, loop), task, loop, FAST, PLACE))
+
+
+def test_precision_auto_is_bf16_only_where_the_hardware_computes_in_it(folder, monkeypatch):
+    task = make_task(folder)
+    for fast, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(loops, "computes_in_bf16", lambda fast=fast: fast)
+        assert make_state(folder, task, LoopSettings()).precision == precision
+
+
+def test_stops_after_patience_and_restores_the_best_weights(folder):
+    task = make_task(folder)
+    loop = LoopSettings(epochs=20, patience=2)
+    state = make_state(folder, task, loop)
+    scores = iter([0.1, 0.9, 0.5, 0.6, 0.95])
+    snapshots, seen = [], []
+
+    def evaluate(network):
+        snapshots.append({name: weight.detach().clone() for name, weight in network.named_parameters()})
+        return {"validation/macro_f1": next(scores)}
+
+    task.evaluate = evaluate
+    run(state, task, loop=loop, optimizer=FAST, place=PLACE, report=seen.append)
+    assert len(seen) == 4
+    assert all(torch.equal(weight, snapshots[1][name]) for name, weight in state.weights.items())
+
+
+def test_without_validation_the_last_weights_stay(folder):
+    task = make_task(folder, validation=False)
+    loop = LoopSettings(epochs=2, patience=1)
+    state = make_state(folder, task, loop)
+    run(state, task, loop=loop, optimizer=FAST, place=PLACE, report=lambda _: None)
+    assert state.step == state.n_steps
+    assert state.best_score is None
+
+
+def test_balanced_weights_make_every_label_count_the_same():
+    labels = LabelSet(("a", "b"))
+    gold = np.array([0, 0, 0, 1])
+    weights = label_weights(LossSettings(class_weight="balanced"), gold, labels)
+    assert np.bincount(gold) @ np.diag(weights) == pytest.approx([2, 2])
+    assert label_weights(LossSettings(class_weight={"b": 3.0}), gold, labels).tolist() == [1, 3]
+    with pytest.raises(ConfigError, match="unknown label 'c'"):
+        label_weights(LossSettings(class_weight={"c": 3.0}), gold, labels)
+
+
+def test_logit_adjustment_is_the_log_frequency():
+    offsets = score_offsets(LossSettings(logit_adjustment=2.0), np.array([0, 0, 0, 1]), LabelSet(("a", "b")))
+    assert offsets == pytest.approx([2 * np.log(0.75), 2 * np.log(0.25)])
+
+
+def test_label_smoothing_and_offsets_reach_the_loss(folder):
+    ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
+    losses = []
+    for terms in (LossTerms(ones, zeros, 0.0), LossTerms(ones, zeros, 0.3), LossTerms(ones, ones * [5, 0, 0], 0.0)):
+        task = make_task(folder, terms=LossTerms(terms.weights, terms.offsets.astype(np.float32), terms.smoothing))
+        network = make_classifier(load_network(folder), 3, pooling="mean", dropout=None, seed=0).eval()
+        losses.append(task.loss(network, np.array([0, 1])).item())
+    assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (LoopSettings, {"epochs": 0}),
+        (LoopSettings, {"parts": 17}),
+        (LoopSettings, {"precision": "fp61"}),
+        (OptimizerSettings, {"learning_rate": 0}),
+        (OptimizerSettings, {"warmup_fraction": 1.0}),
+        (OptimizerSettings, {"layer_decay": 1.1}),
+        (LossSettings, {"label_smoothing": 1.0}),
+        (LossSettings, {"logit_adjustment": 1.0, "class_weight": "balanced"}),
+    ],
+)
+def test_settings_out_of_range_are_refused(kind, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        kind(**options)

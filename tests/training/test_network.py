@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from stancelib.errors import ConfigError
+from stancelib.training.batching import tokenize
+from stancelib.training.encoders import load_network, load_tokenizer
+from stancelib.training.frozen import replayed_layers
+from stancelib.training.network import (
+    add_lora,
+    compact_vocabulary,
+    freeze,
+    inputs_for,
+    make_classifier,
+    merge_lora,
+    parameter_groups,
+    training_mode,
+)
+from stancelib.training.settings import FreezeSettings, LoraSettings, OptimizerSettings
+
+from .tiny_bert import make_statements, make_tiny_encoder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_tiny_encoder(tmp_path / "enc", dropout=0.1)
+
+
+@pytest.fixture
+def tokens(folder):
+    statements = make_statements(20)
+    return tokenize(load_tokenizer(folder, 32), statements.texts, statements.targets)
+
+
+def classifier(folder, **options):
+    return make_classifier(load_network(folder), 3, **{"pooling": "mean", "dropout": None, "seed": 0} | options).eval()
+
+
+def group_of(network, name, **options):
+    weight = dict(network.named_parameters())[name]
+    groups = parameter_groups(network, OptimizerSettings(**options))
+    return next(group for group in groups if any(weight is other for other in group["params"]))
+
+
+def test_same_seed_gives_the_same_head_and_another_seed_another(folder):
+    heads = [classifier(folder, seed=seed).head.weight for seed in (1, 1, 2)]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_norms_biases_and_embeddings_are_spared_from_decay(folder):
+    network = classifier(folder)
+    for name in (
+        "encoder.encoder.layer.0.output.LayerNorm.weight",
+        "encoder.encoder.layer.0.output.dense.bias",
+        "encoder.embeddings.word_embeddings.weight",
+    ):
+        assert group_of(network, name, weight_decay=0.5)["weight_decay"] == 0
+    assert group_of(network, "encoder.encoder.layer.0.output.dense.weight", weight_decay=0.5)["weight_decay"] == 0.5
+
+
+def test_each_layer_learns_slower_than_the_one_above(folder):
+    network = classifier(folder)
+    rates = [
+        group_of(network, name, learning_rate=1.0, head_learning_rate=7.0, layer_decay=0.5)["peak"]
+        for name in (
+            "head.weight",
+            "encoder.encoder.layer.1.output.dense.weight",
+            "encoder.encoder.layer.0.output.dense.weight",
+            "encoder.embeddings.word_embeddings.weight",
+        )
+    ]
+    assert rates == [7.0, 1.0, 0.5, 0.25]
+
+
+def test_frozen_layers_have_neither_gradient_nor_dropout(folder):
+    network = classifier(folder)
+    freeze(network.encoder, FreezeSettings(layers=1))
+    training_mode(network)
+    layers = network.encoder.encoder.layer
+    moving = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    assert all("layer.1" in name or name.startswith("head") for name in moving)
+    assert not layers[0].output.dropout.training
+    assert layers[1].output.dropout.training
+
+
+def test_freezing_the_embeddings_leaves_every_layer_moving(folder):
+    network = classifier(folder)
+    freeze(network.encoder, FreezeSettings(embeddings=True))
+    assert not network.encoder.embeddings.word_embeddings.weight.requires_grad
+    assert all(weight.requires_grad for weight in network.encoder.encoder.parameters())
+
+
+def test_freezing_more_layers_than_there_are_is_refused(folder):
+    with pytest.raises(ConfigError, match="only 2 layers"):
+        freeze(load_network(folder), FreezeSettings(layers=3))
+
+
+def test_replayed_layers_give_the_scores_of_the_whole_encoder(folder, tokens):
+    network = classifier(folder)
+    expected = network(inputs_for(network, tokens.batch([3, 7])))
+    whole = dict(network.state_dict())
+    with replayed_layers(network, 1, [tokens]) as replay:
+        assert len(network.encoder.encoder.layer) == 1
+        inputs = inputs_for(network, tokens.batch([3, 7]))
+        replay.feed(tokens, np.array([3, 7]), inputs["attention_mask"].shape[1])
+        assert torch.allclose(network(inputs), expected, atol=1e-5)
+    assert network.state_dict().keys() == whole.keys()
+    assert torch.equal(network(inputs_for(network, tokens.batch([3, 7]))), expected)
+
+
+def test_replay_too_large_for_memory_is_left_out(folder, tokens, monkeypatch):
+    monkeypatch.setattr("stancelib.training.frozen.LIMIT_BYTES", 100)
+    with replayed_layers(classifier(folder), 1, [tokens]) as replay:
+        assert replay is None
+
+
+def test_compact_vocabulary_changes_no_score_and_comes_back_whole(folder, tokens):
+    network = classifier(folder)
+    expected = network(inputs_for(network, tokens.batch([0, 1])))
+    before = network.encoder.get_input_embeddings().weight.detach().clone()
+    with compact_vocabulary(network.encoder, [tokens]) as [compact]:
+        small = network.encoder.get_input_embeddings().weight
+        assert len(small) == len(set(tokens.ids) | {0}) < len(before)
+        assert torch.equal(network(inputs_for(network, compact.batch([0, 1]))), expected)
+        with torch.no_grad():
+            small += 1
+    used = sorted(set(tokens.ids.tolist()) | {0})
+    after = network.encoder.get_input_embeddings().weight.detach()
+    unused = [i for i in range(len(before)) if i not in used]
+    assert torch.equal(after[used], before[used] + 1)
+    assert torch.equal(after[unused], before[unused])
+
+
+def test_lora_moves_only_adapters_and_merges_to_the_plain_encoder(folder, tokens):
+    network = classifier(folder)
+    names = network.state_dict().keys()
+    network.encoder = add_lora(network.encoder, LoraSettings(rank=2), seed=0)
+    assert all("lora" in name for name, weight in network.encoder.named_parameters() if weight.requires_grad)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if "lora_B" in name:
+                weight += 0.1
+    expected = network(inputs_for(network, tokens.batch([0, 1])))
+    network.encoder = merge_lora(network.encoder)
+    assert network.state_dict().keys() == names
+    assert torch.allclose(network(inputs_for(network, tokens.batch([0, 1]))), expected, atol=1e-5)
