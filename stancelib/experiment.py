@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.bundle import family_of, save_bundle
+from stancelib.bundle import save_bundle
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
@@ -21,7 +21,7 @@ from stancelib.evaluation.decisions import Decision, FittedDecision, decision_sc
 from stancelib.evaluation.metrics import Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
-from stancelib.models.base import Model, Report, Resumable, silent
+from stancelib.models.base import Model, Report, Resumable, family_of, silent
 from stancelib.provenance import package_versions
 from stancelib.recording import Identity, Scores, describe, label_counts, record_scores, summary_note
 from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions, Progress

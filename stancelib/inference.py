@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from stancelib.bundle import Bundle, load_bundle
-from stancelib.data.rows import read_rows
 from stancelib.errors import BundleError, DataError
 from stancelib.evaluation.calibration import apply_temperature
 from stancelib.evaluation.decisions import FittedDecision
-from stancelib.models.base import Member, Model
-from stancelib.models.distil import Distil
-from stancelib.models.ensemble import Ensemble
-from stancelib.schema import Place, Predictions, Statements
+from stancelib.models.base import Model
+from stancelib.schema import Predictions, Statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,125 +136,6 @@ def load(source: str | PathLike[str], *, families: Mapping[str, type[Model]] | N
     if not (folder / "manifest.json").exists() and (folder / "model" / "manifest.json").exists():
         folder = folder / "model"
     return StanceModel(load_bundle(folder, families=families))
-
-
-def member(source: str) -> Member:
-    """A trained model for an ensemble or as a teacher.
-
-    Args:
-        source: What ``load`` takes.
-
-    Raises:
-        BundleError: If there is no sound bundle at the address.
-    """
-    loaded = load(source)
-    return Member(loaded.bundle.model, loaded.labels, loaded.temperature, str(source))
-
-
-def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "fitted") -> Ensemble:
-    """An unfitted ensemble of trained models; see Ensemble.
-
-    Args:
-        members: What ``load`` takes, at least one.
-        weights: ``fitted`` on validation, or ``equal``.
-
-    Raises:
-        BundleError: If there is no sound bundle at an address.
-    """
-    return Ensemble(members=[member(source) for source in members], weights=weights)
-
-
-def distil(*, teacher: str, student: Model, unlabelled: str | None = None, n_draws: int = 4, seed: int = 0) -> Distil:
-    """An unfitted student of a trained model; see Distil.
-
-    Args:
-        teacher: What ``load`` takes.
-        student: An unfitted model.
-        unlabelled: A file with the columns ``text`` and ``target``; None takes the training statements.
-        n_draws: Labels drawn per statement, at least 1.
-        seed: Of the draws.
-
-    Raises:
-        BundleError: If there is no sound bundle at the address.
-        DataError: If a row of the file has no text.
-    """
-    statements = None if unlabelled is None else _unlabelled(unlabelled)
-    return Distil(teacher=member(teacher), student=student, unlabelled=statements, n_draws=n_draws, seed=seed)
-
-
-def _unlabelled(path: str) -> Statements:
-    columns = RowColumns()
-    rows = list(read_rows(path))
-    texts = [_text(place, row, columns) or "" for place, row in rows]
-    return Statements(texts, [row.get(columns.target) or None for _, row in rows])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowColumns:
-    """Where a row of a file keeps what is judged.
-
-    Args:
-        text: Column of the statements.
-        target: Column of the targets; rows without it are judged without a target.
-        fixed_target: One target for all rows, instead of a column.
-        keep_going: Give rows without a text empty answers, instead of stopping at the first.
-    """
-
-    text: str = "text"
-    target: str = "target"
-    fixed_target: str | None = None
-    keep_going: bool = False
-
-
-def score_rows(
-    model: StanceModel,
-    rows: Iterable[tuple[Place, dict[str, Any]]],
-    columns: RowColumns | None = None,
-    *,
-    batch_size: int = 2048,
-) -> Iterator[list[dict[str, Any]]]:
-    """Rows of any number with the model's answers added, a batch at a time, in constant memory and in order.
-
-    Args:
-        model: A loaded model.
-        rows: Rows with their places, such as ``stancelib.data.rows.read_rows`` yields.
-        columns: Where a row keeps statement and target.
-        batch_size: Statements judged at once, at least 1.
-
-    Raises:
-        DataError: If a row has no text; the message names file and row.
-    """
-    columns = columns or RowColumns()
-    rows = iter(rows)
-    while batch := list(islice(rows, batch_size)):
-        texts = [_text(place, row, columns) for place, row in batch]
-        targets = [columns.fixed_target or row.get(columns.target) or None for _, row in batch]
-        statements = Statements([text or "" for text in texts], [t if t is None else str(t) for t in targets])
-        answers = answer_columns(model.judge(statements), taken=batch[0][1])
-        names, values = list(answers), zip(*answers.values(), strict=True)
-        nothing = dict.fromkeys(names)
-        yield [
-            row | (nothing if text is None else dict(zip(names, answer, strict=True)))
-            for (_, row), text, answer in zip(batch, texts, values, strict=True)
-        ]
-
-
-def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:
-    """The row's text; None where it has none and that is allowed."""
-    text = row.get(columns.text)
-    if isinstance(text, str) and text.strip():
-        return text
-    if columns.text not in row:
-        raise DataError(
-            f"{place} has no column '{columns.text}'; it has {', '.join(map(str, row))}. "
-            "Name the right one with --text-column."
-        )
-    if not columns.keep_going:
-        raise DataError(
-            f"{place} has no text: '{columns.text}' is {text!r}. "
-            "Mend it, or pass --keep-going to leave such rows unanswered."
-        )
-    return None
 
 
 def answer_columns(predictions: Predictions, *, taken: Iterable[str] = ()) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import stancelib
-from stancelib.bundle import FORMAT, SUMS, class_name, family_names, family_of, load_bundle, save_bundle, verify
+from stancelib.bundle import FORMAT, SUMS, load_bundle, save_bundle, verify
 from stancelib.errors import BundleError
+from stancelib.models.base import class_name, family_names, family_of
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
 

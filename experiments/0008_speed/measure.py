@@ -49,7 +49,7 @@ import json, sys, time
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 import stancelib
-from stancelib.inference import score_rows
+from stancelib.scoring import score_rows
 from stancelib.schema import Place
 folder, corpus, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 rows = [json.loads(line) for line in open(corpus + "/train.jsonl")]

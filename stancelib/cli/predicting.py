@@ -13,7 +13,8 @@ from stancelib.cli.console import err, out
 from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stancelib.inference import Prediction, RowColumns, StanceModel
+    from stancelib.inference import Prediction, StanceModel
+    from stancelib.scoring import RowColumns
 
 FILE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
 
@@ -46,7 +47,8 @@ def predict(
 
     cat statements.jsonl | stancelib predict runs/…/model - > scored.jsonl
     """
-    from stancelib.inference import RowColumns, load
+    from stancelib.inference import load
+    from stancelib.scoring import RowColumns
 
     loaded = load(model)
     if source == "-" or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
@@ -79,7 +81,7 @@ def _score_file(model: StanceModel, source: str, output: str, form: str | None, 
 
     from stancelib.data.rows import read_rows
     from stancelib.data.writing import write_rows
-    from stancelib.inference import score_rows
+    from stancelib.scoring import score_rows
 
     layout = (SpinnerColumn(), TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     n_rows = n_empty = 0

@@ -6,7 +6,10 @@ A family is a class with keyword-only constructor arguments and four methods. It
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
@@ -87,3 +90,56 @@ class Model(Protocol):
     def load(cls, folder: Path) -> Self:
         """The model that ``save`` wrote; its probabilities are the same."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A trained model that another one learns from.
+
+    Args:
+        model: The model.
+        labels: Its labels, in the order of its columns.
+        temperature: What its logarithmic probabilities are divided by, above 0.
+        name: Where it came from, for the record.
+    """
+
+    model: Model
+    labels: LabelSet
+    temperature: float = 1.0
+    name: str = ""
+
+    def predict_proba(self, statements: Statements, labels: LabelSet) -> NDArray[np.float64]:
+        """Calibrated probabilities in the order of ``labels``, shape (n_statements, n_labels)."""
+        order = [self.labels.id_of(name) for name in labels]
+        powered = self.model.predict_proba(statements)[:, order].clip(1e-30) ** (1 / self.temperature)
+        scaled: NDArray[np.float64] = powered / powered.sum(axis=1, keepdims=True)
+        return scaled
+
+
+def family_names() -> list[str]:
+    """The families that stancelib itself can save and load: the modules beside this one."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base")
+
+
+def class_name(family: str) -> str:
+    """``cross_encoder`` → ``CrossEncoder``."""
+    return family.title().replace("_", "")
+
+
+def family_class(family: str) -> type[Model]:
+    """The class of one of ``family_names``.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if family not in family_names():
+        raise ValueError(f"{family!r} is none of the families {', '.join(family_names())}.")
+    found: type[Model] = getattr(import_module(f"stancelib.models.{family}"), class_name(family))
+    return found
+
+
+def family_of(model: Model) -> str:
+    """The name that a saved model bears: the family's, or the dotted name of a class from elsewhere."""
+    kind = type(model)
+    package, _, family = kind.__module__.rpartition(".")
+    return family if package == __package__ else f"{kind.__module__}.{kind.__qualname__}"

@@ -98,7 +98,7 @@ def fit_linear_head(
         name = labels.names[int(counts.argmin())]
         raise DataError(f"label '{name}' has {counts.min()} training rows; {classifier} needs at least {least}.")
     weight = _weights_by_id(class_weight, labels)
-    with threadpool_limits(1):  # the solvers' vectors are too short to share out: two busy cores take four times as long
+    with threadpool_limits(1):  # the vectors are too short to share out: two busy cores take four times as long
         if classifier == "svm":
             n_folds = int(min(5, counts.min()))
             return _fit_svm(features_NF, label_ids, C=C, class_weight=weight, n_folds=n_folds, seed=seed)

@@ -1,0 +1,68 @@
+"""Trained models as parts of new ones: members of an ensemble, teachers of a smaller model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from stancelib.data.rows import read_rows
+from stancelib.errors import DataError
+from stancelib.inference import load
+from stancelib.models.base import Member, Model
+from stancelib.models.distil import Distil
+from stancelib.models.ensemble import Ensemble
+from stancelib.schema import Statements
+
+
+def member(source: str) -> Member:
+    """A trained model for an ensemble or as a teacher.
+
+    Args:
+        source: What ``load`` takes.
+
+    Raises:
+        BundleError: If there is no sound bundle at the address.
+    """
+    loaded = load(source)
+    return Member(loaded.bundle.model, loaded.labels, loaded.temperature, str(source))
+
+
+def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "fitted") -> Ensemble:
+    """An unfitted ensemble of trained models; see Ensemble.
+
+    Args:
+        members: What ``load`` takes, at least one.
+        weights: ``fitted`` on validation, or ``equal``.
+
+    Raises:
+        BundleError: If there is no sound bundle at an address.
+    """
+    return Ensemble(members=[member(source) for source in members], weights=weights)
+
+
+def distil(*, teacher: str, student: Model, unlabelled: str | None = None, n_draws: int = 4, seed: int = 0) -> Distil:
+    """An unfitted student of a trained model; see Distil.
+
+    Args:
+        teacher: What ``load`` takes.
+        student: An unfitted model.
+        unlabelled: A file with the columns ``text`` and ``target``; None takes the training statements.
+        n_draws: Labels drawn per statement, at least 1.
+        seed: Of the draws.
+
+    Raises:
+        BundleError: If there is no sound bundle at the address.
+        DataError: If a row of the file has no text.
+    """
+    statements = None if unlabelled is None else _unlabelled(unlabelled)
+    return Distil(teacher=member(teacher), student=student, unlabelled=statements, n_draws=n_draws, seed=seed)
+
+
+def _unlabelled(path: str) -> Statements:
+    rows = list(read_rows(path))
+    for place, row in rows:
+        if not isinstance(row.get("text"), str) or not row["text"].strip():
+            raise DataError(
+                f"{place} has no text: a file of unlabelled statements needs the column 'text', and 'target' beside it."
+            )
+    return Statements([row["text"] for _, row in rows], [row.get("target") or None for _, row in rows])

@@ -1,0 +1,80 @@
+"""Files of any length through a model: a batch of rows at a time, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from stancelib.errors import DataError
+from stancelib.inference import StanceModel, answer_columns
+from stancelib.schema import Place, Statements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowColumns:
+    """Where a row of a file keeps what is judged.
+
+    Args:
+        text: Column of the statements.
+        target: Column of the targets; rows without it are judged without a target.
+        fixed_target: One target for all rows, instead of a column.
+        keep_going: Give rows without a text empty answers, instead of stopping at the first.
+    """
+
+    text: str = "text"
+    target: str = "target"
+    fixed_target: str | None = None
+    keep_going: bool = False
+
+
+def score_rows(
+    model: StanceModel,
+    rows: Iterable[tuple[Place, dict[str, Any]]],
+    columns: RowColumns | None = None,
+    *,
+    batch_size: int = 2048,
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of any number with the model's answers added, a batch at a time, in constant memory and in order.
+
+    Args:
+        model: A loaded model.
+        rows: Rows with their places, such as ``stancelib.data.rows.read_rows`` yields.
+        columns: Where a row keeps statement and target.
+        batch_size: Statements judged at once, at least 1.
+
+    Raises:
+        DataError: If a row has no text; the message names file and row.
+    """
+    columns = columns or RowColumns()
+    rows = iter(rows)
+    while batch := list(islice(rows, batch_size)):
+        texts = [_text(place, row, columns) for place, row in batch]
+        targets = [columns.fixed_target or row.get(columns.target) or None for _, row in batch]
+        statements = Statements([text or "" for text in texts], [t if t is None else str(t) for t in targets])
+        answers = answer_columns(model.judge(statements), taken=batch[0][1])
+        names, values = list(answers), zip(*answers.values(), strict=True)
+        nothing = dict.fromkeys(names)
+        yield [
+            row | (nothing if text is None else dict(zip(names, answer, strict=True)))
+            for (_, row), text, answer in zip(batch, texts, values, strict=True)
+        ]
+
+
+def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:
+    """The row's text; None where it has none and that is allowed."""
+    text = row.get(columns.text)
+    if isinstance(text, str) and text.strip():
+        return text
+    if columns.text not in row:
+        raise DataError(
+            f"{place} has no column '{columns.text}'; it has {', '.join(map(str, row))}. "
+            "Name the right one with --text-column."
+        )
+    if not columns.keep_going:
+        raise DataError(
+            f"{place} has no text: '{columns.text}' is {text!r}. "
+            "Mend it, or pass --keep-going to leave such rows unanswered."
+        )
+    return None
