@@ -85,6 +85,7 @@ def run_experiment(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
     with _recorded(Path(folder), name, tracker or JournalOnly(), resume=identity.resume) as (journal, outcome):
+        raise_errors(corpus.findings)  # before the split, which may fail on what they left over
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
         describe(journal, corpus, {"model": family_of(model)}, identity)
@@ -138,7 +139,7 @@ def evaluate_model(
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
     corpus = with_labels_of(corpus, model)
     with _recorded(Path(folder), name, tracker or JournalOnly()) as (journal, outcome):
-        _check(corpus, model.bundle.model, evaluation.splits, journal)
+        _check(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
         describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
         started = time.monotonic()
         predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}
@@ -169,15 +170,17 @@ def _recorded(
     outcome |= {"folder": journal.folder, "url": tracker.url, "message": tracker.message}
 
 
-def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal) -> None:
+def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal, *, learning: bool = True) -> None:
     """Stop on errors in the data; show and record the warnings."""
-    for split in splits:
-        corpus.split(split)
     findings = check_corpus(corpus, needs_target=model.uses_target)
+    if not learning:
+        findings = [finding for finding in findings if finding.check != "rare-label"]
     if findings:
         columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
         journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     raise_errors(findings)
+    for split in splits:
+        corpus.split(split)
     for finding in findings:
         logger.warning("%s", finding.message)
     journal.metrics({"data/n_warnings": len(findings)})

@@ -61,7 +61,7 @@ def test_predicting_with_a_saved_model_loads_none_of_them_either(tfidf_bundle, t
         "assert said[0].label == 'reject', said\n"
     )
     loaded = loaded_by(code, tmp_path, str(tfidf_bundle))
-    assert not loaded & {*HEAVY, "matplotlib", "datasketch", "pydantic", "psutil"}
+    assert not loaded & {*HEAVY, "matplotlib", "datasketch", "pydantic"}
 
 
 def test_help_loads_nothing_that_computes(tmp_path):
