@@ -39,6 +39,7 @@ class TrainConfig:
     tracking: Any
     seed: int = 0
     name: str | None = None
+    resume: bool = False
 
 
 def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callable[[Progress], None]) -> None:
@@ -81,9 +82,11 @@ def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress]
     from hydra.core.hydra_config import HydraConfig
 
     from stancelib.experiment import run_experiment
-    from stancelib.recording import Identity
+    from stancelib.recording import Identity, unfinished_run
 
     plain = _resolved(config)
+    resume = plain.pop("resume")
+    folder = unfinished_run(Path("runs"), plain) if resume else Path(HydraConfig.get().runtime.output_dir)
     choices = HydraConfig.get().runtime.choices
     parts = _build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
     overrides = list(HydraConfig.get().overrides.task)
@@ -92,11 +95,12 @@ def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress]
         seed=plain["seed"],
         config=plain,
         note=f"```\n{shlex.join(['stancelib', 'train', *overrides])}\n```",
+        resume=resume,
     )
     result = run_experiment(
         corpus=parts["data"],
         model=parts["model"],
-        folder=HydraConfig.get().runtime.output_dir,
+        folder=folder,
         split=parts["split"],
         evaluation=parts["evaluation"],
         decision=parts["decision"],
@@ -105,6 +109,8 @@ def _run_job(config: Any, show: Callable[..., None], report: Callable[[Progress]
         report=report,
     )
     show(result, parts["evaluation"])
+    if resume:
+        _leave_no_trace()
 
 
 def _leave_no_trace() -> None:
@@ -127,7 +133,7 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
     shown = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key in ("model", "seed", "name") or key.partition(".")[0] in ("tracking", "hydra"):
+        if key in ("model", "seed", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
             continue
         label = value if key in COMPONENTS else f"{key.rpartition('.')[2]}={value}"
         shown.append(Path(value).name if key.endswith("path") else label)
@@ -169,7 +175,8 @@ def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[
     from stancelib.recording import Identity
 
     parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
-    del plain["model"], plain["split"], plain["decision"]
+    for unused in ("model", "split", "decision", "resume"):
+        del plain[unused]
     result = evaluate_model(
         model=load(source),
         corpus=parts["data"],

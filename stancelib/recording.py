@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stancelib.errors import ConfigError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.inference import answer_columns
-from stancelib.journal import Journal
+from stancelib.journal import Journal, run_folders, run_state
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
 from stancelib.schema import Corpus, Predictions
 
+CONFIG = "config.json"
 Scores = Mapping[str, Mapping[str, float]]
 
 
@@ -60,7 +62,7 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
             protocol=corpus.protocol,
         )
     if config:
-        path = journal.folder / "config.json"
+        path = journal.folder / CONFIG
         path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
         journal.artifact(path)
 
@@ -110,3 +112,24 @@ def summary_note(identity: Identity, found: Scores, headline: str) -> str:
         f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |" for part, values in found.items()
     ]
     return "\n".join(lines)
+
+
+def unfinished_run(root: Path, config: Mapping[str, Any]) -> Path:
+    """The newest run folder below ``root`` with this configuration that was killed or failed.
+
+    Raises:
+        ConfigError: If there is none, or it is still running.
+    """
+    wanted = config_hash(config)
+    found = []
+    for folder in run_folders(root):
+        path = folder / CONFIG
+        if path.is_file() and config_hash(json.loads(path.read_text(encoding="utf-8"))) == wanted:
+            found.append((path.stat().st_mtime, folder))
+    unfinished = [folder for _, folder in sorted(found) if run_state(folder).status != "FINISHED"]
+    if not unfinished:
+        raise ConfigError(
+            f"resume: no unfinished run below '{root}' has this configuration"
+            + (f"; {len(found)} finished ones do." if found else ". Run it with the very overrides of the killed run.")
+        )
+    return unfinished[-1]
