@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.bundle import save_bundle
 from stancelib.data.cleaning import check_corpus, raise_errors
-from stancelib.errors import DataError, nearest
+from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
 from stancelib.evaluation.metrics import Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
-from stancelib.models.base import Model, Report, Resumable, family_of, silent
+from stancelib.models.base import Model, Multitask, Report, Resumable, family_of, silent
 from stancelib.provenance import package_versions
 from stancelib.recording import Identity, Scores, describe, label_counts, record_scores, summary_note
 from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions, Progress
@@ -197,6 +197,13 @@ def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resu
     started = time.monotonic()
     if isinstance(model, Resumable):
         model.checkpoint_to(journal.folder / "checkpoints", resume=resume)
+    if corpus.auxiliary:
+        if not isinstance(model, Multitask):
+            raise ConfigError(
+                f"model '{family_of(model)}' learns one corpus at a time, and '{corpus.name}' is a mixture. "
+                "Choose model=cross_encoder, or another corpus."
+            )
+        model.learn_beside(corpus.auxiliary)
     model.fit(corpus.split(TRAIN), corpus.splits.get(VALIDATION), report=record)
     return time.monotonic() - started
 

@@ -73,8 +73,11 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
                 f"{key}.{name}: {_title(build)} has no option '{name}' ({file}); "
                 f"it takes {', '.join(parameters) or 'none'}{nearest(name, parameters)}"
             )
-        if isinstance(value, Mapping) and "_target_" in value:
+        if _is_component(value):
             _check_component(value, f"{key}.{name}", file)
+        elif isinstance(value, Mapping) and any(_is_component(item) for item in value.values()):
+            for item_name, item in value.items():
+                _check_component(item, f"{key}.{name}.{item_name}", file)
         elif name in hints:
             _check_type(f"{key}.{name}", value, hints[name], file)
     for name, parameter in parameters.items():
@@ -82,6 +85,10 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
             raise ConfigError(
                 f"{key}.{name}: {_title(build)} needs a value for '{name}' ({file}). Add {key}.{name}=<value>."
             )
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def _check_type(key: str, value: object, hint: Any, file: str) -> None:

@@ -180,6 +180,21 @@ class Statements:
 
 
 @dataclass(frozen=True, slots=True)
+class Auxiliary:
+    """Labelled statements of another task, learned beside the main one and not reported on.
+
+    Args:
+        name: Name of its corpus.
+        statements: The training statements, with labels of their own.
+        weight: Weight of its loss, above 0; a statement of the main corpus has weight 1.
+    """
+
+    name: str
+    statements: Statements
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
     """A data set: labelled statements in named splits.
 
@@ -190,6 +205,7 @@ class Corpus:
         source: Where it came from: a path, a hub name with revision.
         protocol: How the splits were made, such as ``given`` or ``leave_out(domain)``.
         findings: What reading it already found (row-level checks); the rest comes from ``check_corpus``.
+        auxiliary: Statements of other tasks to learn beside this one.
     """
 
     name: str
@@ -198,6 +214,7 @@ class Corpus:
     source: str = ""
     protocol: str = "given"
     findings: tuple[Finding, ...] = ()
+    auxiliary: tuple[Auxiliary, ...] = ()
 
     def split(self, name: str) -> Statements:
         """One split.
@@ -213,6 +230,7 @@ class Corpus:
     def digest(self) -> str:
         """SHA-256 over labels, split names and split digests: changes with any row and any split (64 hex digits)."""
         parts = [[name, statements.digest] for name, statements in sorted(self.splits.items())]
+        parts += [[task.name, task.statements.digest] for task in self.auxiliary]
         return hashlib.sha256(json.dumps([list(self.labels), parts]).encode()).hexdigest()
 
 

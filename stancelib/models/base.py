@@ -7,7 +7,7 @@ A family is a class with keyword-only constructor arguments and four methods. It
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from stancelib.errors import DataError
 from stancelib.labels import LabelSet
-from stancelib.schema import Progress, Statements
+from stancelib.schema import Auxiliary, Progress, Statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,15 @@ class Resumable(Protocol):
 
     def checkpoint_to(self, folder: Path, *, resume: bool) -> None:
         """Keep checkpoints of the next ``fit`` in a folder, and start from the last one there if ``resume``."""
+        ...
+
+
+@runtime_checkable
+class Multitask(Protocol):
+    """A family that can learn other tasks beside its own."""
+
+    def learn_beside(self, auxiliary: Sequence[Auxiliary]) -> None:
+        """Have the next ``fit`` train the shared encoder on these too, each with a head that isn't kept."""
         ...
 
 
