@@ -57,6 +57,8 @@ class FitBar:
         from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
+        if not err.is_terminal:  # rich would leave an empty line in a log
+            return
         if self._bar is None:
             layout = (
                 SpinnerColumn(),

@@ -86,7 +86,7 @@ def _score_file(model: StanceModel, source: str, output: str, form: str | None, 
     layout = (SpinnerColumn(), TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     n_rows = n_empty = 0
     with (
-        Progress(*layout, console=err, transient=True) as bar,
+        Progress(*layout, console=err, transient=True, disable=not err.is_terminal) as bar,
         write_rows(output, form if output == "-" else None) as write,
     ):
         task = bar.add_task("", total=_about_how_many(source))
