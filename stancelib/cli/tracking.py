@@ -61,9 +61,10 @@ def runs(
         return
     metrics = [sort] if sort and sort not in SHOWN else []
     metrics += [name for name in SHOWN if any(name in row.metrics for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "status", "data", "started", "took"):
-        table.add_column(name, overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("run", ratio=1, overflow="fold")
+    for name in ("status", "data", "started", "took"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in metrics:
         table.add_column(SHOWN.get(name, name), justify="right", no_wrap=True)
     for row in rows:
@@ -133,13 +134,19 @@ def reap(
     silent_hours: Annotated[
         float | None, typer.Option(min=0, help="Also end runs of other hosts that wrote nothing for so long.")
     ] = None,
+    orphans: Annotated[bool, typer.Option(help="Also end runs in MLflow whose run folder is gone as well.")] = False,
+    uri: Uri = None,
+    experiment: Experiment = "stancelib",
 ) -> None:
     """End runs whose process is gone, as KILLED, here and in MLflow."""
     from stancelib.tracking.maintenance import reap as end
+    from stancelib.tracking.maintenance import reap_orphans
 
     results = end(root, silent_hours=silent_hours, on_progress=_show_reap)
     if not results:
         out.print(f"no run below {root} has lost its process", highlight=False)
+    for name in reap_orphans(uri, experiment=experiment) if orphans else ():
+        _line("killed", "yellow", name, "its run folder is gone too")
     if any(result.sync is not None and result.sync.outcome == "failed" for result in results):
         raise typer.Exit(1)
 
