@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from stancelib.errors import ConfigError
-from stancelib.models.base import Member, Model, Report, family_class, family_of, silent
+from stancelib.models.base import Member, Model, Report, family_class, family_of, silent, training_labels
 from stancelib.schema import Statements
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ class Distil:
         """Draw the teacher's labels, then fit the student on them and on the labelled statements."""
         import numpy as np
 
-        assert train.labels is not None
+        labels = training_labels(train)
         assert self.teacher is not None
         source = self.unlabelled if self.unlabelled is not None else train
-        probabilities = self.teacher.predict_proba(source, train.labels)
+        probabilities = self.teacher.predict_proba(source, labels)
         draws = np.random.default_rng(self.seed).random((self.n_draws, len(source), 1))
         drawn = (draws > probabilities.cumsum(axis=1)[:, :-1]).sum(axis=2)
-        taught = [replace(source, labels=train.labels, label_ids=label_ids) for label_ids in drawn]
+        taught = [replace(source, labels=labels, label_ids=label_ids) for label_ids in drawn]
         self.student.fit(Statements.concatenate([train, *taught]), validation, report=report)
         return self
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
-from stancelib.models.base import Member, Report, family_class, family_of, silent
+from stancelib.models.base import Member, Report, family_class, family_of, silent, training_labels
 from stancelib.schema import Progress, Statements
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class Ensemble:
         """
         import numpy as np
 
-        assert train.labels is not None
-        if set(train.labels) != set(self.members[0].labels):
+        labels = training_labels(train)
+        if set(labels) != set(self.members[0].labels):
             raise DataError(
-                f"the members know the labels {', '.join(self.members[0].labels)}, the data {', '.join(train.labels)}."
+                f"the members know the labels {', '.join(self.members[0].labels)}, the data {', '.join(labels)}."
             )
-        self.labels_ = train.labels
+        self.labels_ = labels
         self.weights_ = np.full(len(self.members), 1 / len(self.members))
         if self.weights == "fitted" and len(self.members) > 1:
             if validation is None or not len(validation):

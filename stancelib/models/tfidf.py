@@ -71,6 +71,10 @@ class Tfidf:
 
     def predict_proba(self, statements: Statements) -> NDArray[np.float64]:
         """Label probabilities, shape (n_statements, n_labels)."""
+        import numpy as np
+
+        if not len(statements):
+            return np.zeros((0, len(self.labels_)))
         return self.head_.predict_proba(self.blocks_.transform(statements.texts, statements.targets))
 
     def save(self, folder: Path) -> None:
