@@ -14,7 +14,7 @@ from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Statements
 from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.checkpoints import Checkpoints, threads_of
-from stancelib.training.classification import Classification, LabelledRows, LossTerms, probabilities_of, run
+from stancelib.training.classification import Classification, LabelledRows, LossTerms, outputs_of, run
 from stancelib.training.encoders import (
     EncoderSettings,
     encoder_digest,
@@ -124,7 +124,7 @@ class CrossEncoder:
             return np.zeros((0, len(self.labels_)))
         tokens = self._tokens(statements, self.network_.encoder.config.pad_token_id or 0)
         with torch_threads(self.encoder.threads):
-            return probabilities_of(lambda rows: self.network_(inputs_for(self.network_, tokens.batch(rows))), tokens)
+            return outputs_of(lambda rows: self._scores(tokens.batch(rows)).double().softmax(1), tokens)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json``, ``head.safetensors`` and the fine-tuned encoder in ``encoder/``."""
@@ -159,6 +159,9 @@ class CrossEncoder:
         network.head.load_state_dict(load_file(folder / "head.safetensors"))
         model.network_ = network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         return model
+
+    def _scores(self, batch: dict[str, Any]) -> Any:
+        return self.network_(inputs_for(self.network_, batch))
 
     def _threads(self) -> int | None:
         """As many as the run has that is gone on with, so that the last bits agree."""

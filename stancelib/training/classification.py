@@ -117,7 +117,7 @@ class Classification:
 
     def predict(self, network: Any, tokens: TokenRows) -> NDArray[np.float64]:
         """Label probabilities, shape (n_rows, n_labels)."""
-        return probabilities_of(lambda rows: self._scores(network, tokens, rows), tokens)
+        return outputs_of(lambda rows: self._scores(network, tokens, rows).double().softmax(1), tokens)
 
     def _scores(self, network: Any, tokens: TokenRows, rows: NDArray[np.int_]) -> Any:
         inputs = inputs_for(getattr(network, "module", network), tokens.batch(rows))
@@ -134,19 +134,19 @@ class Classification:
         return self._epoch[1]
 
 
-def probabilities_of(scores: Callable[[NDArray[np.int_]], Any], tokens: TokenRows) -> NDArray[np.float64]:
-    """Softmax of ``scores`` of all rows, in batches of similar length; shape (n_rows, n_labels)."""
+def outputs_of(forward: Callable[[NDArray[np.int_]], Any], tokens: TokenRows) -> NDArray[np.float64]:
+    """What ``forward`` says of all rows, asked in batches of similar length; shape (n_rows, n_outputs)."""
     import numpy as np
     import torch
 
     parts, order = [], by_length(tokens.lengths, PREDICTION_BATCH)
     with torch.inference_mode():
         for rows in order:
-            parts.append(scores(rows).double().softmax(1).cpu().numpy())
+            parts.append(forward(rows).double().cpu().numpy())
     stacked = np.concatenate(parts)
-    probabilities: NDArray[np.float64] = np.empty_like(stacked)
-    probabilities[np.concatenate(order)] = stacked
-    return probabilities
+    outputs: NDArray[np.float64] = np.empty_like(stacked)
+    outputs[np.concatenate(order)] = stacked
+    return outputs
 
 
 def run(
