@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stancelib import __version__
+from stancelib.evaluation.metrics import headline_first, spelled
 
 EXAMPLE = {"text": "We could sit down once the ceasefire holds.", "target": "a meeting of the two delegations"}
 
@@ -64,9 +65,9 @@ def _data(data: Mapping[str, Any]) -> str:
 def _scores(scores: Mapping[str, Mapping[str, float]], labels: Sequence[str], data: Mapping[str, Any]) -> str:
     if not scores:
         return "None recorded."
-    names = [name for name in next(iter(scores.values())) if "." not in name]
+    names = headline_first(next(iter(scores.values())), "macro_f1")
     lines = _table(
-        ["score", *scores], [[name, *(f"{values[name]:.4f}" for values in scores.values())] for name in names]
+        ["score", *scores], [[name, *(spelled(values, name) for values in scores.values())] for name in names]
     )
     for split, values in scores.items():
         counts = data.get("counts", {}).get(split, {})

@@ -18,7 +18,8 @@ from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
-from stancelib.evaluation.metrics import Evaluation, brier, reliability, scores
+from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
+from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
 from stancelib.models.base import Model, Multitask, Report, Resumable, family_of, silent
@@ -241,8 +242,19 @@ def _calibrate(
 
 
 def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> dict[str, float]:
+    """Scores with their intervals, and what the decision rule costs and gains."""
     found = scores(said, skip_labels=evaluation.skip_labels)
-    return found | decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
+    found |= decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
+    if not evaluation.n_resamples:
+        return found
+    around = intervals(
+        said,
+        clusters_of(said.statements),
+        skip_labels=evaluation.skip_labels,
+        level=evaluation.level,
+        n_resamples=evaluation.n_resamples,
+    )
+    return found | with_bounds({name: around[name] for name in around if name in HEADLINES or name.startswith("f1.")})
 
 
 def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stancelib.errors import ConfigError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
+from stancelib.evaluation.metrics import headline_first, spelled
 from stancelib.inference import answer_columns
 from stancelib.journal import Journal, run_folders, run_state
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
@@ -104,12 +105,11 @@ def label_counts(corpus: Corpus) -> dict[str, dict[str, int]]:
 
 def summary_note(identity: Identity, found: Scores, headline: str) -> str:
     """Markdown for the top of the run's page: the command and the scores."""
-    names = [name for name in next(iter(found.values())) if "." not in name]
-    names.sort(key=lambda name: name != headline)
+    names = headline_first(next(iter(found.values())), headline)
     lines = [identity.note] if identity.note else []
     lines += ["| split | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     lines += [
-        f"| {part} | " + " | ".join(f"{values[name]:.4f}" for name in names) + " |" for part, values in found.items()
+        f"| {part} | " + " | ".join(spelled(values, name) for name in names) + " |" for part, values in found.items()
     ]
     return "\n".join(lines)
 

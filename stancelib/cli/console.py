@@ -89,14 +89,15 @@ def scores_table(
     """Scores by split: the headline first, then precision, recall and F1 of every label with its count."""
     from rich.table import Table
 
+    from stancelib.evaluation.metrics import headline_first, spelled
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for split in scores:
         table.add_column(split, justify="right")
-    whole = [name for name in next(iter(scores.values())) if "." not in name]
-    for name in sorted(whole, key=lambda name: name != headline):
+    for name in headline_first(next(iter(scores.values())), headline):
         style = "bold green" if name == headline else ""
-        table.add_row(name, *(f"{values[name]:.4f}" for values in scores.values()), style=style)
+        table.add_row(name, *(spelled(values, name) for values in scores.values()), style=style)
     table.add_section()
     table.add_row("[dim]label (n)[/dim]", *["[dim]P / R / F1[/dim]"] * len(scores))
     for label in next(iter(labels.values())):

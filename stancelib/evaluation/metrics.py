@@ -7,7 +7,7 @@ them into one mapping with stable names. Shapes: N statements, K labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ class Evaluation:
         headline: The score that stands first and sorts the runs table: macro_f1, f_avg, accuracy or mcc.
         skip_labels: Labels left out of ``f_avg`` (SemEval-2016 leaves out NONE); without any, there is no ``f_avg``.
         calibrate: Scale the probabilities by a temperature fitted on validation.
+        level: Level of the intervals around scores, in (0, 1).
+        n_resamples: Bootstrap resamples for the intervals; 0 for no intervals.
 
     Raises:
         ValueError: If a split or headline is unknown, or ``f_avg`` has no labels to skip.
@@ -40,6 +42,8 @@ class Evaluation:
     headline: str = "macro_f1"
     skip_labels: Sequence[str] = ()
     calibrate: bool = True
+    level: float = 0.95
+    n_resamples: int = 2000
 
     def __post_init__(self) -> None:
         if not self.splits:
@@ -52,6 +56,10 @@ class Evaluation:
                 f"headline must be one of {', '.join(HEADLINES)}, got {self.headline!r}"
                 + nearest(self.headline, HEADLINES)
             )
+        if not 0 < self.level < 1:
+            raise ValueError(f"level must be above 0 and below 1, got {self.level}.")
+        if self.n_resamples < 0:
+            raise ValueError(f"n_resamples must be at least 0, got {self.n_resamples}.")
         if self.headline == "f_avg" and not self.skip_labels:
             raise ValueError(
                 "headline 'f_avg' needs skip_labels: the labels that its mean leaves out, such as ['NONE']."
@@ -212,3 +220,15 @@ def scores(predictions: Predictions, *, skip_labels: Sequence[str] = ()) -> dict
         result |= {f"{kind}.{name}": float(value) for name, value in zip(labels, values, strict=True)}
     assert all(math.isfinite(value) for value in result.values())
     return result
+
+
+def headline_first(found: Mapping[str, float], headline: str) -> list[str]:
+    """The names of the scores of the whole split, without those of single labels and the ends of intervals."""
+    whole = [name for name in found if "." not in name and not name.endswith(("_low", "_high"))]
+    return sorted(whole, key=lambda name: name != headline)
+
+
+def spelled(found: Mapping[str, float], name: str) -> str:
+    """A score with its interval where it has one, such as ``0.7533 [0.7161, 0.7882]``."""
+    bounds = f" [{found[f'{name}_low']:.4f}, {found[f'{name}_high']:.4f}]" if f"{name}_low" in found else ""
+    return f"{found[name]:.4f}{bounds}"

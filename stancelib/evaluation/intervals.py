@@ -1,0 +1,211 @@
+"""How sure a score is: intervals by resampling whole clusters of statements.
+
+Statements about one thing stand or fall together, so clusters are drawn, not rows. Every score here is a function of
+sums over rows; the sums are taken once per cluster, and a resample is a matrix product. Shapes: N statements,
+G clusters, K labels, R resamples, D sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from stancelib.evaluation.metrics import N_BINS
+from stancelib.schema import Predictions, Statements
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Method = Literal["percentile", "bca"]
+Scores = dict[str, "NDArray[np.float64]"]
+CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A score with its confidence interval.
+
+    Args:
+        value: The score on all statements.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def clusters_of(statements: Statements) -> list[Hashable]:
+    """What each statement stands or falls with: its ``group``, else its target, else itself."""
+    if "group" in statements.columns:
+        return [row if value is None else value for row, value in enumerate(statements.columns["group"])]
+    return [row if target is None else target for row, target in enumerate(statements.targets)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSums:
+    """All that the scores need, summed over the rows of each cluster.
+
+    Args:
+        sums: Shape (n_clusters, n_sums): confusion counts, calibration bins, squared error, log loss.
+        names: The label names.
+        skip: Label ids left out of ``f_avg``; empty for no ``f_avg``.
+    """
+
+    sums: NDArray[np.float64]
+    names: tuple[str, ...]
+    skip: frozenset[int]
+
+    @classmethod
+    def of(cls, predictions: Predictions, clusters: Sequence[Hashable], skip_labels: Sequence[str] = ()) -> ClusterSums:
+        """Sums of labelled predictions by cluster."""
+        import numpy as np
+
+        gold, said, n_labels = predictions.statements.gold, predictions.probabilities, len(predictions.labels)
+        rows = np.arange(len(gold))
+        confidence, right = said.max(axis=1), said.argmax(axis=1) == gold
+        bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+        columns = np.zeros((len(gold), n_labels**2 + 2 * N_BINS + 2))
+        columns[rows, gold * n_labels + predictions.label_ids] = 1
+        columns[rows, n_labels**2 + bins] = confidence
+        columns[rows, n_labels**2 + N_BINS + bins] = right
+        columns[:, -2] = ((said - np.eye(n_labels)[gold]) ** 2).sum(axis=1)
+        columns[:, -1] = -np.log(said[rows, gold].clip(1e-15, 1))
+        order = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
+        sums = np.zeros((len(order), columns.shape[1]))
+        np.add.at(sums, [order[cluster] for cluster in clusters], columns)
+        skip = frozenset(predictions.labels.id_of(name) for name in skip_labels)
+        return cls(sums, predictions.labels.names, skip)
+
+    def scores(self, totals_RD: NDArray[np.float64]) -> Scores:
+        """The scores of each row of totals, by name, arrays of shape (n_resamples,)."""
+        import numpy as np
+
+        n_labels = len(self.names)
+        counts_RKK = totals_RD[:, : n_labels**2].reshape(-1, n_labels, n_labels)
+        n = np.maximum(counts_RKK.sum(axis=(1, 2)), 1e-12)
+        hits_RK = np.einsum("rkk->rk", counts_RKK)
+        predicted_RK, gold_RK = counts_RKK.sum(axis=1), counts_RKK.sum(axis=2)
+        f1_RK = 2 * hits_RK / np.maximum(predicted_RK + gold_RK, 1e-12)
+        bins = totals_RD[:, n_labels**2 : n_labels**2 + 2 * N_BINS]
+        found: Scores = {"macro_f1": f1_RK.mean(axis=1)}
+        if self.skip:
+            kept = [label for label in range(n_labels) if label not in self.skip]
+            found["f_avg"] = f1_RK[:, kept].mean(axis=1)
+        found |= {
+            "accuracy": hits_RK.sum(axis=1) / n,
+            "mcc": _matthews(hits_RK.sum(axis=1), predicted_RK, gold_RK, n),
+            "log_loss": totals_RD[:, -1] / n,
+            "brier": totals_RD[:, -2] / n,
+            "ece": abs(bins[:, :N_BINS] - bins[:, N_BINS:]).sum(axis=1) / n,
+        }
+        for k, name in enumerate(self.names):
+            found[f"precision.{name}"] = hits_RK[:, k] / np.maximum(predicted_RK[:, k], 1e-12)
+            found[f"recall.{name}"] = hits_RK[:, k] / np.maximum(gold_RK[:, k], 1e-12)
+            found[f"f1.{name}"] = f1_RK[:, k]
+        return found
+
+    def whole(self) -> Scores:
+        """The scores on all statements, arrays of shape (1,)."""
+        return self.scores(self.sums.sum(axis=0, keepdims=True))
+
+
+def _matthews(
+    hits: NDArray[np.float64], predicted_RK: NDArray[np.float64], gold_RK: NDArray[np.float64], n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Gorodkin's R_K for several labels."""
+    import numpy as np
+
+    covariance = hits * n - (predicted_RK * gold_RK).sum(axis=1)
+    spread = (n**2 - (predicted_RK**2).sum(axis=1)) * (n**2 - (gold_RK**2).sum(axis=1))
+    correlation: NDArray[np.float64] = np.where(spread > 0, covariance / np.sqrt(np.maximum(spread, 1e-12)), 0.0)
+    return correlation
+
+
+def resamples(n_clusters: int, n_resamples: int, seed: int) -> list[NDArray[np.float32]]:
+    """How often each cluster is drawn in each resample: chunks of shape (≤ 256, n_clusters)."""
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    chunks = []
+    for start in range(0, n_resamples, CHUNK):
+        drawn = random.integers(n_clusters, size=(min(CHUNK, n_resamples - start), n_clusters))
+        offsets = np.arange(len(drawn))[:, None] * n_clusters
+        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)
+        chunks.append(counts.reshape(len(drawn), n_clusters).astype(np.float32))
+    return chunks
+
+
+def intervals(
+    predictions: Predictions,
+    clusters: Sequence[Hashable],
+    *,
+    skip_labels: Sequence[str] = (),
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    method: Method = "percentile",
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Bootstrap intervals of every score.
+
+    Args:
+        predictions: Labelled predictions.
+        clusters: What each statement is drawn with, n of them; see ``clusters_of``.
+        skip_labels: Labels left out of ``f_avg``.
+        level: Share of such intervals that hold the true score, in (0, 1).
+        n_resamples: Resamples; 2,000 fix the ends to about a tenth of the interval's half width.
+        method: ``percentile``, or ``bca``, which corrects bias and skewness.
+        seed: Of the draws.
+
+    Returns:
+        An interval per score, by name. With a single cluster nothing can be resampled: the ends equal the value.
+
+    Raises:
+        ValueError: If ``level`` is not in (0, 1).
+
+    References:
+        Efron, Tibshirani (1993), An Introduction to the Bootstrap; Davison, Hinkley (1997), section 3.8 on clusters.
+    """
+    import numpy as np
+
+    if not 0 < level < 1:
+        raise ValueError(f"level must be above 0 and below 1, got {level}.")
+    sums = ClusterSums.of(predictions, clusters, skip_labels)
+    value = sums.whole()
+    totals = [drawn @ sums.sums for drawn in resamples(len(sums.sums), n_resamples, seed)]
+    drawn_scores = sums.scores(np.concatenate(totals))
+    tails = dict.fromkeys(value, ((1 - level) / 2, (1 + level) / 2))
+    if method == "bca" and len(sums.sums) > 1:
+        tails = _corrected(sums, value, drawn_scores, level)
+    return {
+        name: Interval(float(value[name][0]), *(float(end) for end in np.quantile(drawn_scores[name], tails[name])))
+        for name in value
+    }
+
+
+def _corrected(sums: ClusterSums, value: Scores, drawn: Scores, level: float) -> dict[str, tuple[float, float]]:
+    """The quantiles that BCa takes instead of the plain ones."""
+    import numpy as np
+    from scipy.special import ndtr, ndtri
+
+    left_out = sums.scores(sums.sums.sum(axis=0) - sums.sums)
+    tails = {}
+    for name in value:
+        below = (np.sum(drawn[name] < value[name]) + 0.5 * np.sum(drawn[name] == value[name])) / len(drawn[name])
+        bias = ndtri(np.clip(below, 1e-6, 1 - 1e-6))
+        spread = left_out[name].mean() - left_out[name]
+        cubed, squared = (spread**3).sum(), (spread**2).sum()
+        skew = cubed / (6 * squared**1.5) if squared > 0 else 0.0
+        ends = [bias + ndtri(tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
+        low, high = (float(ndtr(bias + end / (1 - skew * end))) for end in ends)
+        tails[name] = (low, high)
+    return tails
+
+
+def with_bounds(found: Mapping[str, Interval]) -> dict[str, float]:
+    """Interval ends as metrics: ``macro_f1_low``, ``macro_f1_high`` and so on."""
+    low = {f"{name}_low": interval.low for name, interval in found.items()}
+    return low | {f"{name}_high": interval.high for name, interval in found.items()}

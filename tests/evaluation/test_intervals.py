@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from stancelib.evaluation.intervals import Interval, clusters_of, intervals, with_bounds
+from stancelib.evaluation.metrics import scores
+from stancelib.labels import LabelSet
+from stancelib.schema import Predictions, Statements
+
+LABELS = LabelSet(("a", "b", "c"))
+
+
+def simulated(n_clusters, size, *, skill, seed, shared=0.0):
+    """Predictions whose rows share luck within a cluster; more skill, more right answers."""
+    random = np.random.default_rng(seed)
+    n = n_clusters * size
+    gold = random.integers(3, size=n)
+    luck = np.repeat(random.normal(size=n_clusters), size) * shared
+    logits = random.normal(size=(n, 3))
+    logits[np.arange(n), gold] += skill + luck
+    odds = np.exp(logits)
+    statements = Statements([f"s{i}" for i in range(n)], [None] * n, LABELS, gold)
+    return Predictions(statements, LABELS, odds / odds.sum(1, keepdims=True)), np.repeat(
+        np.arange(n_clusters), size
+    ).tolist()
+
+
+def share_of_intervals_that_hold(truth, *, by_cluster, method="percentile", n_rounds=200):
+    held = 0
+    for seed in range(n_rounds):
+        said, clusters = simulated(60, 5, skill=1.0, seed=seed, shared=1.0)
+        rows = clusters if by_cluster else list(range(len(clusters)))
+        found = intervals(said, rows, n_resamples=400, method=method, seed=seed)["macro_f1"]
+        held += found.low <= truth <= found.high
+    return held / n_rounds
+
+
+@pytest.fixture(scope="module")
+def truth():
+    said, _ = simulated(40_000, 5, skill=1.0, seed=999, shared=1.0)
+    return scores(said)["macro_f1"]
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_intervals_hold_the_true_score_at_their_level(truth, method):
+    assert 0.90 <= share_of_intervals_that_hold(truth, by_cluster=True, method=method) <= 0.99
+
+
+def test_resampling_rows_of_clustered_data_claims_too_much(truth):
+    assert share_of_intervals_that_hold(truth, by_cluster=False) < 0.9
+
+
+def test_values_equal_the_scores():
+    said, clusters = simulated(30, 4, skill=0.5, seed=1)
+    found, expected = intervals(said, clusters, skip_labels=["c"], n_resamples=50), scores(said, skip_labels=["c"])
+    assert set(found) == set(expected)
+    for name, interval in found.items():
+        assert interval.value == pytest.approx(expected[name], abs=1e-9)
+        assert interval.low <= interval.high
+
+
+def test_more_statements_make_narrower_intervals():
+    widths = []
+    for n_clusters in (50, 800):
+        said, clusters = simulated(n_clusters, 3, skill=1.0, seed=2)
+        found = intervals(said, clusters, n_resamples=300)["accuracy"]
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0] / 2.5
+
+
+def test_a_single_cluster_leaves_nothing_to_resample():
+    said, _ = simulated(1, 30, skill=1.0, seed=3)
+    for method in ("percentile", "bca"):
+        found = intervals(said, [0] * 30, n_resamples=20, method=method)["macro_f1"]
+        assert found.low == found.high == pytest.approx(found.value)
+
+
+def test_same_seed_same_interval():
+    said, clusters = simulated(40, 3, skill=1.0, seed=4)
+    assert intervals(said, clusters, n_resamples=50, seed=7) == intervals(said, clusters, n_resamples=50, seed=7)
+    assert intervals(said, clusters, n_resamples=50, seed=7) != intervals(said, clusters, n_resamples=50, seed=8)
+
+
+def test_statements_stand_with_their_group_else_their_target_else_alone():
+    texts, targets = ["x", "y", "z"], ["t", "t", None]
+    assert clusters_of(Statements(texts, targets, columns={"group": ["g", "g", None]})) == ["g", "g", 2]
+    assert clusters_of(Statements(texts, targets)) == ["t", "t", 2]
+    assert clusters_of(Statements(texts, [None] * 3)) == [0, 1, 2]
+
+
+def test_bounds_become_metrics():
+    assert with_bounds({"macro_f1": Interval(0.5, 0.4, 0.6)}) == {"macro_f1_low": 0.4, "macro_f1_high": 0.6}
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95])
+def test_a_level_that_is_no_share_is_refused(level):
+    said, clusters = simulated(3, 3, skill=1.0, seed=5)
+    with pytest.raises(ValueError, match="level must be above 0 and below 1"):
+        intervals(said, clusters, level=level)
