@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -269,6 +269,10 @@ class Predictions:
 
         own: NDArray[np.float64] = self.probabilities[np.arange(len(self.probabilities)), self.label_ids]
         return own
+
+
+Judge = Callable[[Statements], Predictions]
+"""A trained model as evaluation sees it: statements in, predictions out."""
 
 
 @dataclass(frozen=True, slots=True)
