@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from stancelib.errors import ConfigError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
-from stancelib.inference import answer_columns
 from stancelib.journal import Journal, run_folders, run_state
+from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
 from stancelib.schema import Corpus, Predictions
 
@@ -79,16 +79,7 @@ def record_scores(journal: Journal, found: Scores, predictions: Mapping[str, Pre
             path = figures / f"{part}_{kind}.png"
             draw(said, path, title=title)
             journal.artifact(path, "figures")
-        journal.table(f"predictions_{part}", _prediction_columns(said))
-
-
-def _prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
-    statements = said.statements
-    gold = list(statements.column("label"))
-    answers = answer_columns(said)
-    right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
-    first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
-    return {**first, "predicted": answers.pop("label"), "right": right, **answers}
+        journal.table(f"predictions_{part}", prediction_columns(said))
 
 
 def label_counts(corpus: Corpus) -> dict[str, dict[str, int]]:

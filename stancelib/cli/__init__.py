@@ -1,4 +1,4 @@
-"""The command line: ``stancelib train``, ``evaluate``, ``predict``, ``check``, ``runs``, ``ui``, ``sync``, ``reap``.
+"""The command line: train, evaluate, predict, compare, check, runs, ui, sync and reap.
 
 Exit codes: 0 fine, 1 the job failed, 2 the user's mistake. Commands import what they need when they run.
 """
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stancelib import __version__
-from stancelib.cli import checking, predicting, tracking, training
+from stancelib.cli import checking, comparing, predicting, tracking, training
 from stancelib.cli.console import explain_failure
 
 HELP = """Train, compare and reuse stance classifiers.
@@ -22,12 +22,15 @@ A statement is judged towards a target, the proposal on the table: does it accep
 Add [bold]--debug[/bold] to any command to see the traceback of an error.
 """
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=True
 )
 training.register(app)
 predicting.register(app)
 checking.register(app)
+comparing.register(app)
 tracking.register(app)
 
 
@@ -53,5 +56,7 @@ def main() -> None:
         if debug:
             raise
         sys.exit(explain_failure(error))
-    except KeyboardInterrupt:
-        sys.exit(explain_failure(KeyboardInterrupt()))
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C
+            explain_failure(KeyboardInterrupt())
+        raise

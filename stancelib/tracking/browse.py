@@ -209,6 +209,26 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
+def download_artifact(run_id: str, path: str, *, tracking_uri: str | None = None) -> Path | None:
+    """One file of a run, as a local file; None where the run has no such file.
+
+    Args:
+        run_id: Id of the run in MLflow.
+        path: The file's path among the run's artifacts.
+        tracking_uri: The tracking address, resolved as for training.
+
+    Raises:
+        ConfigError: If there is no such run, or the server can't be reached.
+    """
+    uri = resolve_uri(tracking_uri)
+    with _answering(uri) as client:
+        folder, _, _ = path.rpartition("/")
+        run = client.get_run(run_id)
+        if path not in {item.path for item in client.list_artifacts(run_id, folder)}:
+            return None
+        return _fetch(f"{run.info.artifact_uri}/{path}", uri)
+
+
 @contextmanager
 def _answering(uri: str) -> Iterator[MlflowClient]:
     """A client of a store that exists; what it can't do becomes one sentence."""

@@ -1,0 +1,105 @@
+"""Predictions as tables: what a run keeps of them, and how they are read again to be compared."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stancelib.data.rows import format_of, read_rows
+from stancelib.errors import DataError
+from stancelib.inference import answer_columns
+from stancelib.labels import LabelSet
+from stancelib.schema import TEST, VALIDATION, Predictions, Statements
+
+OWN = ("id", "text", "target", "gold", "predicted", "right", "confidence", "prediction_set", "abstained")
+SUM_TOLERANCE = 1e-3
+
+
+def prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
+    """Labelled predictions as columns: statement, gold label, answer, probabilities, then the data's other columns."""
+    statements = said.statements
+    gold = list(statements.column("label"))
+    answers = answer_columns(said)
+    right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
+    first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
+    table = {**first, "predicted": answers.pop("label"), "right": right, **answers}
+    return table | {name: values for name, values in statements.columns.items() if name not in table}
+
+
+def read_predictions(source: str, split: str | None = None) -> Predictions:
+    """Labelled predictions that were kept before.
+
+    Args:
+        source: A run folder, a bundle in one, an MLflow run (its id, or ``runs:/<id>``), a prediction table of a run
+            (``tables/predictions_<split>.json``), or a file of rows with text, gold and one ``p_<label>`` per label.
+        split: Which split's; None takes ``test`` where the run scored it, else ``validation``.
+
+    Raises:
+        DataError: If there are no such predictions, or the table lacks a column or row.
+    """
+    path = _locate(source, split)
+    if path.suffix == ".json":
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not {"columns", "data"} <= set(content):
+            raise DataError(f"'{path}' is no prediction table: it has no 'columns' and 'data'.")
+        rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    else:
+        format_of(path)
+        rows = [row for _, row in read_rows(path)]
+    return _predictions(rows, str(path))
+
+
+def _locate(source: str, split: str | None) -> Path:
+    wanted = [split] if split else [TEST, VALIDATION]
+    run_id = source.removeprefix("runs:/").strip("/")
+    if source.startswith("runs:/") or re.fullmatch(r"[0-9a-f]{32}", source):
+        from stancelib.tracking.browse import download_artifact
+
+        found = [path for name in wanted if (path := download_artifact(run_id, f"tables/predictions_{name}.json"))]
+        if not found:
+            raise DataError(
+                f"run {run_id} has no predictions for {' or '.join(wanted)}; score it with evaluation.splits."
+            )
+        return found[0]
+    path = Path(source)
+    if path.is_file():
+        return path
+    for folder in (path, path.parent):
+        for name in wanted:
+            if (table := folder / "tables" / f"predictions_{name}.json").is_file():
+                return table
+    raise DataError(
+        f"'{source}' has no predictions for {' or '.join(wanted)}: "
+        "give a run folder, an MLflow run id or a prediction file."
+    )
+
+
+def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
+    import numpy as np
+
+    if not rows:
+        raise DataError(f"{name} holds no predictions.")
+    first = rows[0]
+    labels = [column.removeprefix("p_") for column in first if column.startswith("p_")]
+    missing = [column for column in ("text", "gold") if column not in first]
+    if missing or len(labels) < 2:
+        what = f"no column '{missing[0]}'" if missing else "no two columns p_<label>"
+        raise DataError(f"{name} has {what}; a prediction table has text, gold and p_<label> for every label.")
+    label_set = LabelSet.of(labels)
+    said = np.array([[float(row[f"p_{label}"]) for label in labels] for row in rows])
+    if (off := np.flatnonzero(abs(said.sum(axis=1) - 1) > SUM_TOLERANCE)).size:
+        raise DataError(f"{name} row {off[0] + 1}: its probabilities sum to {said[off[0]].sum():.3f}, not to 1.")
+    chosen = label_set.encode([row["predicted"] for row in rows]) if "predicted" in first else None
+    others = [column for column in first if column not in OWN and not column.startswith("p_")]
+    statements = Statements(
+        [row["text"] for row in rows],
+        [row.get("target") or None for row in rows],
+        label_set,
+        label_set.encode([row["gold"] for row in rows]),
+        ids=[str(row["id"]) for row in rows] if "id" in first else (),
+        columns={column: [row[column] for row in rows] for column in others},
+    )
+    return Predictions(statements, label_set, said, chosen=chosen)
