@@ -1,0 +1,121 @@
+import re
+import sys
+
+import pytest
+
+pytest.importorskip("hydra")
+
+from stancelib.app import compose, new_run_folder, read_corpus, run_name, train
+from stancelib.errors import ConfigError
+from stancelib.evaluation.metrics import Evaluation
+from stancelib.models.prior import Prior
+from stancelib.models.tfidf import Tfidf
+
+from .conftest import make_rows, write_jsonl
+
+
+@pytest.fixture
+def mine(in_tmp):
+    write_jsonl(in_tmp / "mine.jsonl", make_rows(30))
+    return ["data=files", "data.path=mine.jsonl", "split=random", "tracking=none"]
+
+
+def test_components_are_built_from_the_composed_configuration():
+    parts, config = compose(["model=prior", "model.smoothing=2"], ("model", "evaluation"))
+    assert isinstance(parts["model"], Prior)
+    assert parts["model"].smoothing == 2
+    assert isinstance(parts["evaluation"], Evaluation)
+    assert set(parts) == {"model", "evaluation"}
+    assert config["model"]["smoothing"] == 2
+
+
+def test_components_get_plain_values_and_no_config_objects():
+    parts, config = compose(["model.class_weight={reject: 2.0}", "evaluation.splits=[train]"], ("model", "evaluation"))
+    assert type(parts["evaluation"].splits) is list
+    assert type(parts["model"].class_weight) is dict
+    assert type(parts["model"].ngrams.word) is tuple
+    assert type(config["model"]) is dict
+
+
+def test_interpolations_are_resolved():
+    _, config = compose(["seed=11"], ())
+    assert config["model"]["seed"] == config["split"]["seed"] == 11
+
+
+def test_everything_is_checked_before_anything_is_built(mine, monkeypatch):
+    built = []
+    monkeypatch.setattr("stancelib.data.files.files", lambda **options: built.append(options))
+    with pytest.raises(ConfigError, match=r"tracking\.x"):
+        compose([*mine, "+tracking.x=1"], ("data", "tracking"))
+    assert built == []
+
+
+def test_a_component_that_is_not_asked_for_is_not_checked():
+    compose(["+tracking.x=1"], ("model",))
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "seed", "name"),
+    [
+        ("tfidf", [], 0, "tfidf s0"),
+        ("tfidf", ["model=tfidf", "seed=3", "name=x"], 3, "tfidf s3"),
+        ("prior", ["model=prior", "data=statements_full"], 0, "prior statements_full s0"),
+        ("tfidf", ["model.C=16", "split=leave_out", "split.column=domain"], 1, "tfidf C=16 leave_out column=domain s1"),
+        ("tfidf", ["data=files", "data.path=/a/b/mine.csv"], 0, "tfidf files mine.csv s0"),
+        ("tfidf", ["tracking.uri=http://x", "hydra.run.dir=out", "tracking=none"], 0, "tfidf s0"),
+        ("tfidf", ["+data.label_map={a: b}"], 0, "tfidf label_map={a: b} s0"),
+    ],
+)
+def test_a_run_is_named_after_what_differs_from_the_defaults(model, overrides, seed, name):
+    assert run_name(model, overrides, seed) == name
+
+
+def test_a_run_name_stays_short_and_keeps_its_seed():
+    name = run_name("tfidf", [f"model.option_{i}={i}" for i in range(50)], 7)
+    assert len(name) <= 120
+    assert name.endswith(" s7")
+
+
+def test_new_run_folders_differ_and_sort_by_time():
+    one, other = new_run_folder(), new_run_folder()
+    assert one != other
+    assert re.fullmatch(r"runs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-[0-9a-f]{6}", one.as_posix())
+
+
+def test_reading_a_corpus_applies_the_split_and_tells_the_model(mine):
+    corpus, model = read_corpus([*mine, "split.test_fraction=0.5"])
+    assert [len(corpus.splits[split]) for split in ("train", "validation", "test")] == [12, 3, 15]
+    assert isinstance(model, Tfidf)
+
+
+def test_the_arguments_of_the_process_are_left_as_they_were(mine, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mine", "--own"])
+    with pytest.raises(ConfigError):
+        train(["modle=x"], show=print, report=lambda progress: None)
+    assert sys.argv == ["mine", "--own"]
+
+
+def test_a_finished_run_is_shown_with_its_evaluation(mine):
+    shown = []
+    train(
+        [*mine, "model=prior"],
+        show=lambda result, evaluation: shown.append((result, evaluation)),
+        report=lambda p: None,
+    )
+    ((result, evaluation),) = shown
+    assert list(result.scores) == ["validation"]
+    assert evaluation.headline == "macro_f1"
+
+
+def test_a_run_that_never_began_leaves_files_of_ones_own_in_its_folder(mine, in_tmp):
+    (in_tmp / "out").mkdir()
+    (in_tmp / "out" / "mine.txt").write_text("keep")
+    with pytest.raises(ConfigError):
+        train([*mine, "+foo=1", "hydra.run.dir=out"], show=print, report=lambda progress: None)
+    assert [path.name for path in (in_tmp / "out").rglob("*")] == ["mine.txt"]
+
+
+def test_a_run_that_never_began_does_not_remove_the_current_folder(in_tmp):
+    with pytest.raises(ConfigError):
+        train(["+foo=1", "tracking=none", "hydra.run.dir=."], show=print, report=lambda progress: None)
+    assert in_tmp.is_dir()
