@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help train test check setup clean
+.PHONY: help train test check docs setup clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,6 +21,9 @@ check: $(VENV)/.dev  ## Format, lint, types and layers, without the tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/.dev  ## Build the pages for users into build/docs
+	$(BIN)/zensical build --strict
 
 setup: $(VENV)/.dev  ## Set up the environment with everything
 
