@@ -24,7 +24,7 @@ from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
 from stancelib.models.base import Model, Multitask, Report, Resumable, family_of, silent
 from stancelib.provenance import package_versions
-from stancelib.recording import Identity, Scores, describe, label_counts, record_scores, summary_note
+from stancelib.recording import BUNDLE, Identity, Scores, describe, label_counts, record_scores, summary_note
 from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions, Progress
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run_experiment(
     """
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
-    with _recorded(Path(folder), name, tracker or JournalOnly(), resume=identity.resume) as (journal, outcome):
+    with _recorded(Path(folder), name, tracker or JournalOnly(), identity) as (journal, outcome):
         raise_errors(corpus.findings)  # before the split, which may fail on what they left over
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
@@ -103,7 +103,7 @@ def run_experiment(
             values["ece_uncalibrated"] = reliability(gold, raw[part]).ece
             values["brier_uncalibrated"] = brier(gold, raw[part])
         record_scores(journal, found, predictions)
-        bundle = journal.folder / "model"
+        bundle = journal.folder / BUNDLE
         facts = {"name": name, "temperature": temperature, "decision": asdict(rule)} | _facts(model, corpus, found)
         save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config)
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
@@ -139,7 +139,7 @@ def evaluate_model(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
     corpus = with_labels_of(corpus, model)
-    with _recorded(Path(folder), name, tracker or JournalOnly()) as (journal, outcome):
+    with _recorded(Path(folder), name, tracker or JournalOnly(), identity) as (journal, outcome):
         _check(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
         describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
         started = time.monotonic()
@@ -154,14 +154,15 @@ def evaluate_model(
 
 @contextmanager
 def _recorded(
-    folder: Path, name: str, tracker: Tracker, *, resume: bool = False
+    folder: Path, name: str, tracker: Tracker, identity: Identity
 ) -> Iterator[tuple[Journal, dict[str, Any]]]:
     """A journal with the tracker at its side; the second item becomes the Result's fields."""
     outcome: dict[str, Any] = {}
     started = time.monotonic()
     with signals_as_exceptions():
         try:
-            with Journal.reopen(folder) if resume else Journal(folder, name=name) as journal:
+            opened = Journal.reopen(folder) if identity.resume else Journal(folder, name=name, parent=identity.parent)
+            with opened as journal:
                 tracker.attach(journal)
                 with SystemMetrics(journal):
                     yield journal, outcome

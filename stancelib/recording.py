@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stancelib.errors import ConfigError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
 from stancelib.journal import Journal, run_folders, run_state
@@ -16,7 +15,7 @@ from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
 from stancelib.schema import Corpus, Predictions
 
-CONFIG = "config.json"
+CONFIG, BUNDLE = "config.json", "model"
 Scores = Mapping[str, Mapping[str, float]]
 
 
@@ -30,6 +29,7 @@ class Identity:
         config: The resolved configuration; logged whole, hashed and flattened into parameters.
         note: Markdown shown above the result, such as the command that was run.
         resume: Continue the run that is in the folder already.
+        parent: The uid of the run that this one is a part of; empty for none.
     """
 
     name: str | None = None
@@ -37,6 +37,7 @@ class Identity:
     config: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     resume: bool = False
+    parent: str = ""
 
 
 def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:
@@ -105,22 +106,25 @@ def summary_note(identity: Identity, found: Scores, headline: str) -> str:
     return "\n".join(lines)
 
 
-def unfinished_run(root: Path, config: Mapping[str, Any]) -> Path:
-    """The newest run folder below ``root`` with this configuration that was killed or failed.
+def earlier_run(root: Path, config: Mapping[str, Any]) -> tuple[Path, bool] | None:
+    """The newest run folder below ``root`` with this configuration, and whether it is finished; None without one.
 
-    Raises:
-        ConfigError: If there is none, or it is still running.
+    A finished run wins over an unfinished one: there is nothing left to do.
     """
     wanted = config_hash(config)
     found = []
     for folder in run_folders(root):
         path = folder / CONFIG
         if path.is_file() and config_hash(json.loads(path.read_text(encoding="utf-8"))) == wanted:
-            found.append((path.stat().st_mtime, folder))
-    unfinished = [folder for _, folder in sorted(found) if run_state(folder).status != "FINISHED"]
-    if not unfinished:
-        raise ConfigError(
-            f"resume: no unfinished run below '{root}' has this configuration"
-            + (f"; {len(found)} finished ones do." if found else ". Run it with the very overrides of the killed run.")
-        )
-    return unfinished[-1]
+            found.append((run_state(folder).status == "FINISHED", path.stat().st_mtime, folder))
+    if not found:
+        return None
+    finished, _, folder = max(found)
+    return folder, finished
+
+
+def recorded_scores(folder: Path) -> Scores:
+    """The scores by split that a finished run kept in its bundle."""
+    manifest = json.loads((folder / BUNDLE / "manifest.json").read_text(encoding="utf-8"))
+    scores: Scores = manifest["scores"]
+    return scores

@@ -53,8 +53,8 @@ def test_no_file_unpickles_or_evaluates(path):
 @pytest.mark.parametrize(
     ("package", "home"),
     [
-        ("hydra", "stancelib/app.py"),
-        ("omegaconf", "stancelib/app.py"),
+        ("hydra", "stancelib/app/"),
+        ("omegaconf", "stancelib/app/"),
         ("mlflow", "stancelib/tracking/"),
         ("datasets", "stancelib/data/"),
         ("typer", "stancelib/cli/"),

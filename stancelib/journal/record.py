@@ -28,15 +28,18 @@ class Journal:
     Args:
         folder: Where the run lives; made if it isn't there.
         name: What people call the run.
+        parent: The uid of the run that this one is a part of, such as one seed of several.
 
     Raises:
         ConfigError: If the folder already holds a run.
     """
 
-    def __init__(self, folder: Path, *, name: str) -> None:
+    def __init__(self, folder: Path, *, name: str, parent: str = "") -> None:
         self._open(folder, uuid.uuid4().hex, name, mode="xb")
         program = Path(sys.argv[0] or "python").name
-        self._write("start", uid=self.uid, name=name, user=user_name(), program=program, **this_process())
+        self._write(
+            "start", uid=self.uid, name=name, parent=parent, user=user_name(), program=program, **this_process()
+        )
 
     @classmethod
     def reopen(cls, folder: Path) -> Journal:

@@ -9,7 +9,7 @@ import threading
 from stancelib.errors import ConfigError, require
 from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
-from stancelib.tracking.mirror import Mirror, Stopped
+from stancelib.tracking.mirror import Mirror, Stopped, Waiting
 from stancelib.tracking.store import is_local, patience, public, reason, resolve_uri, run_url
 
 POLL_SECONDS = 1.0
@@ -140,6 +140,9 @@ class MlflowTracker:
                 if not link.is_complete(self._folder):
                     Mirror(self._folder, link, keep_going=lambda: not self._over.is_set()).run()
         except Stopped:
+            return False
+        except Waiting as what:
+            self._failure = str(what)
             return False
         except Exception as error:  # nothing that MLflow does may reach the training
             if not self._failure:

@@ -31,6 +31,10 @@ DATASET_CHARACTERS = 500
 DIGEST_CHARACTERS = 36
 
 
+class Waiting(Exception):  # noqa: N818
+    """Something else has to be mirrored first."""
+
+
 class Stopped(Exception):  # noqa: N818
     """Time is up; the rest of the journal waits for the next time."""
 
@@ -160,7 +164,7 @@ class Mirror:
 
     def _create_run(self, start: Mapping[str, Any]) -> str:
         self._pause()
-        tags = {
+        tags = self._parent_tag(start.get("parent", "")) | {
             UID: start["uid"],
             PROCESS: _process(start),
             FOLDER: str(self._folder),
@@ -172,6 +176,15 @@ class Mirror:
             self._link.experiment_id, start["time"], tags, run_name=_text(start["name"])[:KEY_CHARACTERS]
         )
         return str(run.info.run_id)
+
+    def _parent_tag(self, uid: str) -> dict[str, str]:
+        """What ties a run to its parent, which is mirrored first."""
+        if not uid:
+            return {}
+        found = self._client.search_runs([self._link.experiment_id], f"tags.`{UID}` = '{uid}'", max_results=1)
+        if not found:
+            raise Waiting("its parent run is not there yet")
+        return {"mlflow.parentRunId": found[0].info.run_id}
 
     def _send(self, batch: Batch) -> None:
         from mlflow.entities import Metric, Param, RunTag

@@ -1,0 +1,148 @@
+"""From overrides to checked components: what of Hydra is used, and its errors in one sentence."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from stancelib.errors import ConfigError, nearest, require
+from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_keys, options
+
+
+@dataclass
+class TrainConfig:
+    """The keys of a run; the components are checked against their constructors."""
+
+    data: Any
+    split: Any
+    model: Any
+    evaluation: Any
+    decision: Any
+    tracking: Any
+    seed: int = 0
+    name: str | None = None
+    resume: bool = False
+    seeds: int = 1
+
+
+def compose(overrides: Sequence[str], parts: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Some components of a composed configuration, and the whole of it as plain containers.
+
+    Raises:
+        ConfigError: If the configuration can't be composed or doesn't fit the components.
+    """
+    require("hydra", "train")
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    register()
+    with plain_errors(overrides):
+        with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+            config = hydra_compose("train", overrides=list(overrides), return_hydra_config=True)
+        choices = dict(config.hydra.runtime.choices)
+        plain = resolved(config)
+    return build(plain, choices, parts), plain
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """The job's configuration as plain containers, every value there."""
+    from omegaconf import OmegaConf
+
+    keys = [key for key in config if key != "hydra"]
+    config = OmegaConf.masked_copy(config, keys)
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise ConfigError(f"{missing[0]} has no value yet. Add {missing[0]}=<value>.")
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    known = TrainConfig.__dataclass_fields__
+    if unknown := [str(key) for key in plain if key not in known]:
+        raise ConfigError(f"unknown key '{unknown[0]}'; the keys are {', '.join(known)}{nearest(unknown[0], known)}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[str]) -> dict[str, Any]:
+    """Instantiate components; everything is checked before the first is built."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    check_components({part: plain[part] for part in parts}, choices)
+    built = {}
+    for part in parts:
+        try:
+            built[part] = instantiate(plain[part], _convert_="all")
+        except InstantiationException as error:
+            cause = error.__cause__
+            if isinstance(cause, ValueError | TypeError) and type(cause) in (ValueError, TypeError):
+                raise ConfigError(f"{part}={choices.get(part, '')}: {cause}") from cause
+            raise cause or error from None
+    return built
+
+
+class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
+    """Turns Hydra's and OmegaConf's exceptions into one ConfigError sentence."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        bad_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
+        if bad_group or isinstance(error, HydraException | OmegaConfBaseException):
+            assert error is not None
+            sentence = explain(
+                f"{error}\n{error.__cause__ or ''}",
+                keys=lambda: _keys(self.arguments),
+                malformed=lambda: _malformed(self.arguments),
+            )
+            raise ConfigError(sentence) from error
+
+
+def _malformed(arguments: Sequence[str]) -> str:
+    """The first override that Hydra's grammar refuses; empty if there is none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-") or before in ("-cd", "-cn", "-cp", "-c", "-p") or before.startswith("--c"):
+            continue
+        try:
+            OverridesParser.create().parse_override(argument)
+        except HydraException:
+            return argument
+    return ""
+
+
+def _keys(arguments: Sequence[str]) -> list[str]:
+    """The keys that the chosen options have, for suggestions."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    chosen = [a for a in arguments if a.partition("=")[2] in options().get(a.partition("=")[0], {})]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        plain = OmegaConf.to_container(hydra_compose("train", overrides=chosen), resolve=False)
+    assert isinstance(plain, dict)
+    return [name for name in flat_keys({str(k): v for k, v in plain.items()}) if not name.endswith("_")]
+
+
+@lru_cache(maxsize=1)
+def register() -> None:
+    """Make the schema and the resolver known to Hydra, once per process."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import MISSING, OmegaConf
+
+    schema = TrainConfig(*[MISSING] * len(COMPONENTS))
+    ConfigStore.instance().store(name="_train_schema", node=schema)
+    OmegaConf.register_new_resolver("stancelib.uid", lambda: uuid.uuid4().hex[:6], use_cache=True, replace=True)
+    logging.getLogger("hydra").setLevel(logging.WARNING)

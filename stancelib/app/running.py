@@ -1,0 +1,217 @@
+"""Jobs of the Hydra application: train, several seeds of it, evaluate."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stancelib.app.composing import build, compose, plain_errors, register, resolved
+from stancelib.errors import ConfigError, require
+from stancelib.options import COMPONENTS, config_dir
+from stancelib.schema import Corpus, Progress
+
+if TYPE_CHECKING:
+    from stancelib.evaluation.metrics import Evaluation
+    from stancelib.experiment import Result
+    from stancelib.models.base import Report
+    from stancelib.recording import Scores
+
+logger = logging.getLogger("stancelib")
+
+
+def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callable[[Progress], None]) -> None:
+    """Run ``stancelib train`` with Hydra's own arguments: overrides, ``-m``, ``-cd``, ``-cn``, ``--cfg job``.
+
+    Args:
+        arguments: What stood behind ``train`` on the command line.
+        show: Called with the Result, the Evaluation and the configuration of every finished run.
+        report: Called with the progress of the fit.
+
+    Raises:
+        ConfigError: If the configuration can't be composed or doesn't fit the components.
+    """
+    hydra = require("hydra", "train")
+    register()
+    before, process, failures = sys.argv, os.getpid(), list[Exception]()
+
+    def job(config: Any) -> None:
+        report(Progress(0, 0))
+        try:
+            _run_job(config, show, report)
+        except Exception as error:
+            _leave_no_trace()
+            if os.getpid() != process:  # a launcher's worker: its parent has to hear of it
+                raise
+            failures.append(error)  # the other runs of a grid go on
+
+    sys.argv = ["stancelib train", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole; the command line shows one sentence of them
+    try:
+        with plain_errors(arguments):
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(job)()
+            if failures:
+                raise failures[0]
+    finally:
+        sys.argv = before
+
+
+def _run_job(config: Any, show: Callable[..., None], report: Report) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from stancelib.recording import Identity
+    from stancelib.repeating import repeat_experiment
+
+    plain = resolved(config)
+    if plain["seeds"] < 1:
+        raise ConfigError(f"seeds must be at least 1, got {plain['seeds']}.")
+    if plain["seeds"] == 1:
+        _run_one(config, Path(HydraConfig.get().runtime.output_dir), "", show, report)
+        return
+    choices, seeds = HydraConfig.get().runtime.choices, range(plain["seed"], plain["seed"] + plain["seeds"])
+    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking"))
+    evaluation: Evaluation = parts["evaluation"]
+    name = plain["name"] or run_name(choices["model"], _overrides(), plain["seed"])
+    repeat_experiment(
+        run_one=lambda seed, folder, parent: _run_one(_with_seed(config, seed), folder, parent, show, report),
+        seeds=seeds,
+        folder=HydraConfig.get().runtime.output_dir,
+        tracker=parts["tracking"],
+        identity=Identity(name=f"{name} x{len(seeds)}", seed=plain["seed"], config=plain, note=_command()),
+        headline=evaluation.headline,
+        tags={"model": choices["model"], "data": choices["data"], "split": choices["split"]},
+    )
+
+
+def _run_one(config: Any, folder: Path, parent: str, show: Callable[..., None], report: Report) -> Scores:
+    """One run of one seed, gone on with or skipped where ``resume`` finds it begun or finished."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from stancelib.experiment import run_experiment
+    from stancelib.recording import Identity, earlier_run, recorded_scores
+
+    plain = resolved(config)
+    resume, _ = plain.pop("resume"), plain.pop("seeds")
+    earlier = earlier_run(Path("runs"), plain) if resume else None
+    if earlier and earlier[1]:
+        logger.info("finished before, and skipped: %s", earlier[0])
+        _leave_no_trace()
+        return recorded_scores(earlier[0])
+    choices = HydraConfig.get().runtime.choices
+    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
+    identity = Identity(
+        name=plain["name"] or run_name(choices["model"], _overrides(), plain["seed"]),
+        seed=plain["seed"],
+        config=plain,
+        note=_command(),
+        resume=earlier is not None,
+        parent=parent,
+    )
+    result = run_experiment(
+        corpus=parts["data"],
+        model=parts["model"],
+        folder=earlier[0] if earlier else folder,
+        split=parts["split"],
+        evaluation=parts["evaluation"],
+        decision=parts["decision"],
+        tracker=parts["tracking"],
+        identity=identity,
+        report=report,
+    )
+    show(result, parts["evaluation"])
+    _leave_no_trace()
+    return result.scores
+
+
+def _with_seed(config: Any, seed: int) -> Any:
+    from omegaconf import OmegaConf
+
+    config = config.copy()
+    OmegaConf.update(config, "seed", seed)
+    return config
+
+
+def _overrides() -> list[str]:
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task)
+
+
+def _command() -> str:
+    """The command line as Markdown, for the top of the run's page."""
+    return f"```\n{shlex.join(['stancelib', 'train', *_overrides()])}\n```"
+
+
+def _leave_no_trace() -> None:
+    """Remove what Hydra wrote for a run that never began; a run that began keeps its folder and its record."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if (folder / "events.jsonl").exists():
+        return
+    for name in ("config", "hydra", "overrides"):
+        (folder / ".hydra" / f"{name}.yaml").unlink(missing_ok=True)
+    for empty in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
+        if empty not in (Path.cwd(), *Path.cwd().parents):
+            with suppress(OSError):
+                empty.rmdir()
+
+
+def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
+    """``<model> <what differs from the defaults> s<seed>``, at most 120 characters."""
+    shown = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in ("model", "seed", "seeds", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
+            continue
+        label = value if key in COMPONENTS else f"{key.rpartition('.')[2]}={value}"
+        shown.append(Path(value).name if key.endswith("path") else label)
+    return " ".join([model, *shown])[:112] + f" s{seed}"
+
+
+def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[Result, Evaluation]:
+    """Score a trained model on the corpus of a composed configuration.
+
+    Args:
+        source: What ``stancelib.load`` takes.
+        overrides: As for ``train``; model and split are not used, and the data keep the splits they came with.
+        note: Markdown for the top of the run's page.
+
+    Raises:
+        ConfigError: If the configuration can't be composed or doesn't fit the components.
+    """
+    from stancelib.experiment import evaluate_model
+    from stancelib.inference import load
+    from stancelib.recording import Identity
+
+    parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
+    for unused in ("model", "split", "decision", "resume", "seeds"):
+        del plain[unused]
+    result = evaluate_model(
+        model=load(source),
+        corpus=parts["data"],
+        folder=new_run_folder(),
+        evaluation=parts["evaluation"],
+        tracker=parts["tracking"],
+        identity=Identity(name=plain["name"], seed=plain["seed"], config=plain | {"model": source}, note=note),
+    )
+    return result, parts["evaluation"]
+
+
+def new_run_folder() -> Path:
+    """A fresh name under ``runs/`` of the current folder, as ``train`` makes them."""
+    now = datetime.now()
+    return Path("runs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{uuid.uuid4().hex[:6]}"
+
+
+def read_corpus(overrides: Sequence[str]) -> tuple[Corpus, Any]:
+    """The corpus of a composed configuration after its split, and the model that would be trained on it."""
+    parts, _ = compose(overrides, ("model", "split", "data"))
+    return parts["split"](parts["data"]), parts["model"]
