@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("hydra")
 
-from stancelib.app import compose, new_run_folder, read_corpus, run_name, train
+from stancelib.app.composing import compose
+from stancelib.app.running import new_run_folder, read_corpus, run_name, train
 from stancelib.errors import ConfigError
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.models.prior import Prior
@@ -44,7 +45,7 @@ def test_interpolations_are_resolved():
 
 def test_everything_is_checked_before_anything_is_built(mine, monkeypatch):
     built = []
-    monkeypatch.setattr("stancelib.data.files.files", lambda **options: built.append(options))
+    monkeypatch.setattr("hydra.utils.instantiate", lambda node, **options: built.append(node))
     with pytest.raises(ConfigError, match=r"tracking\.x"):
         compose([*mine, "+tracking.x=1"], ("data", "tracking"))
     assert built == []

@@ -119,7 +119,7 @@ def test_every_split_is_recorded_with_digest_and_counts(run):
 def test_the_note_holds_command_and_score_table(run):
     (note,) = events(run.folder, "note")
     assert note["text"].startswith("go\n| split | macro_f1 |")
-    assert f"| validation | {run.scores['validation']['macro_f1']:.4f} |" in note["text"]
+    assert f"| validation | {run.scores['validation']['macro_f1']:.4f} " in note["text"]
 
 
 def test_the_prediction_table_tells_gold_predicted_and_probabilities(run):
