@@ -57,6 +57,8 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
     try:
         with plain_errors(arguments):
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(job)()
+            for failure in failures[1:]:
+                logger.error("%s", failure)
             if failures:
                 raise failures[0]
     finally:
