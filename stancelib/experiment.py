@@ -185,7 +185,7 @@ def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal
         corpus.split(split)
     for finding in findings:
         logger.warning("%s", finding.message)
-    journal.metrics({"data/n_warnings": len(findings)})
+    journal.tags({"data.warnings": str(len(findings))})
 
 
 def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resume: bool) -> float:

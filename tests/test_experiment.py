@@ -221,7 +221,9 @@ def test_warnings_about_the_data_are_logged_and_recorded(tmp_path, caplog):
     result = run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run")
     table = json.loads((result.folder / "tables" / "data_checks.json").read_text())
     assert ["warning", "broken-text", 2, "2 rows look odd."] in table["data"]
-    assert metrics(result.folder)["data/n_warnings"] == 1
+    assert {"data.warnings": "1"}.items() <= {
+        k: v for e in events(result.folder, "tags") for k, v in e["values"].items()
+    }.items()
 
 
 def test_a_model_that_judges_towards_targets_refuses_statements_without(tmp_path):
