@@ -1,43 +1,38 @@
-"""Behavioural tests: does a model do what each capability asks, case by case?
+"""Behavioural tests: whether a model does, case by case, what each capability asks.
 
 A capability is one YAML file; ``data/behaviour/`` holds those of the library, and users name files of their own::
 
     capability: absurd condition
     description: A condition that is offered as impossible is a refusal.
-    minimum functionality:          # the label must be right
+    minimum functionality:            # the label must be right
       - id: flying-pigs
-        target: selling the club's training ground
-        text: "We'll sell it on the day that pigs fly over the main stand."
+        target: selling the training ground
+        text: "We'll sell it on the day that pigs fly."
         label: reject
-    invariance:                     # the predicted label must be the same for the text and all its variants
-      - id: hell
-        target: a second term for the chairman
-        text: "He gets my vote when hell freezes over."
-        label: reject
-        variants:
-          - "When hell freezes over, he gets my vote."
-    directional:                    # something must change from the text to its variant
+    invariance:                       # the text and all its variants must get the same label, right or wrong
+      - {id: hell, target: a second term, text: "When hell freezes.", label: reject, variants: ["when hell freezes"]}
+    directional:                      # from the text to its variant something must change
       - id: uphill
         target: reopening the border crossing
-        text: "We open the crossing once rivers run uphill."
+        text: "We open it once rivers run uphill."
         label: reject
-        variant: "We open the crossing once the bridge has been repaired."
-        becomes: conditional-accept # the right label of the text, then this one
-        falls: reject               # and, or instead: a label whose probability rises or falls by 0.05 or more
+        variant: "We open it once the bridge has been repaired."
+        becomes: conditional-accept   # label of the text, then this one
+        falls: reject                 # and, or instead: whose probability rises or falls by 0.05 or more
 
 A variant is a text, or a mapping with ``text``, ``target`` or both; what it leaves out is as in the original.
-Put texts and labels in quotes where YAML might misread them: ``no``, ``yes``, ``on``, or a colon inside.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stancelib.errors import DataError, nearest, require
+from stancelib.labels import DEFINITIONS
 from stancelib.schema import Judge, Predictions, Statements
 
 FUNCTIONALITY, INVARIANCE, DIRECTIONAL = "minimum functionality", "invariance", "directional"
@@ -104,20 +99,18 @@ class CapabilityResult:
     """How one capability went; skipped cases hold a label that the model doesn't know, and count nowhere else."""
 
     capability: Capability
-    n_cases: int
     n_skipped: int
     failures: tuple[Failure, ...]
 
     @property
-    def n_passed(self) -> int:
-        """Cases that were judged and passed."""
-        return self.n_cases - self.n_skipped - len(self.failures)
+    def n_judged(self) -> int:
+        """Cases that were not skipped."""
+        return len(self.capability.cases) - self.n_skipped
 
     @property
     def pass_rate(self) -> float | None:
         """Share of the judged cases that passed, in [0, 1]; None where all were skipped."""
-        n_judged = self.n_cases - self.n_skipped
-        return self.n_passed / n_judged if n_judged else None
+        return 1 - len(self.failures) / self.n_judged if self.n_judged else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +122,8 @@ class Behaviour:
     def metrics(self) -> dict[str, float]:
         """Pass rates: ``behaviour/<capability>`` where a case was judged, and ``behaviour/all`` over all such cases."""
         rates = {one.capability.metric: one.pass_rate for one in self.results if one.pass_rate is not None}
-        n_judged = sum(one.n_cases - one.n_skipped for one in self.results)
-        whole = {"behaviour/all": sum(one.n_passed for one in self.results) / n_judged} if n_judged else {}
-        return rates | whole
+        n_judged, n_failed = sum(one.n_judged for one in self.results), sum(len(one.failures) for one in self.results)
+        return rates | ({"behaviour/all": 1 - n_failed / n_judged} if n_judged else {})
 
     def failures(self) -> dict[str, list[Any]]:
         """The failed cases as a table: columns by name, one row per case."""
@@ -143,11 +135,7 @@ class Behaviour:
 
 
 def folder() -> Path:
-    """Where the library's own cases lie: inside the installed package, or in the checkout around it.
-
-    Raises:
-        DataError: If they are in neither.
-    """
+    """Where the library's own cases lie: inside the installed package, or in the checkout around it."""
     package = Path(__file__).resolve().parents[1]
     for candidate in (package / "corpus" / "behaviour", package.parent / "data" / "behaviour"):
         if candidate.is_dir():
@@ -155,33 +143,33 @@ def folder() -> Path:
     raise DataError("the behavioural cases are missing here. Run: pip install --force-reinstall stancelib")
 
 
-def load_suite(extra: Iterable[str | Path] = (), *, shipped: bool = True) -> list[Capability]:
+def load_suite(
+    extra: Iterable[str | Path] = (), *, shipped: bool = True, labels: Iterable[str] = ()
+) -> list[Capability]:
     """All capabilities, in the order of their files.
 
     Args:
         extra: Files of your own, or folders of them.
         shipped: Whether the library's own capabilities come first.
+        labels: What your cases may name beside the library's five labels; usually those of the model.
 
     Raises:
         DataError: If a file is missing, breaks a rule or repeats a capability.
-        MissingExtraError: If PyYAML is not installed.
     """
-    found: dict[str, tuple[Path, Capability]] = {}
+    labels, found = tuple(labels), dict[str, Capability]()
     for path in ([folder()] if shipped else []) + [Path(path) for path in extra]:
         files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
         if not files:
             raise DataError(f"the folder {path} holds no behavioural cases (*.yaml).")
         for file in files:
-            capability = read_capability(file)
-            if capability.metric in found:
-                first = found[capability.metric][0]
-                raise DataError(f"capability '{capability.name}' is in {first} and again in {file}; rename one.")
-            found[capability.metric] = (file, capability)
-    return [capability for _, capability in found.values()]
+            capability = read_capability(file, labels=labels)
+            if found.setdefault(capability.metric, capability) is not capability:
+                raise DataError(f"{file}: there is a capability '{capability.name}' already; give this one a new name.")
+    return list(found.values())
 
 
-def read_capability(path: str | Path) -> Capability:
-    """The capability in one file.
+def read_capability(path: str | Path, *, labels: Iterable[str] = ()) -> Capability:
+    """The capability in one file; see ``load_suite``.
 
     Raises:
         DataError: If the file is missing, is no YAML, or breaks a rule; the message names file, case and rule.
@@ -189,10 +177,8 @@ def read_capability(path: str | Path) -> Capability:
     yaml = require("yaml", "train")
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"can't read behavioural cases from {path}: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"can't read behavioural cases from {path}: {' '.join(str(error).split())}") from None
     _check_keys(content, ("capability", "description", *_KEYS), f"{path}")
     cases: list[Case] = []
     for kind in _KEYS:
@@ -202,11 +188,22 @@ def read_capability(path: str | Path) -> Capability:
         cases += [_case(entry, kind, f"{path}, {kind}, case {i}") for i, entry in enumerate(entries, start=1)]
     if not cases:
         raise DataError(f"{path} holds no case; list some under {', '.join(repr(kind) for kind in _KEYS)}.")
+    _check_cases(cases, (*DEFINITIONS, *labels), f"{path}")
+    name, description = (_string(content, key, f"{path}") for key in ("capability", "description"))
+    if name.strip().casefold() == "all":
+        raise DataError(f"{path}: a capability can't be called {name!r}; 'behaviour/all' is over all of them.")
+    return Capability(name, description, tuple(cases))
+
+
+def _check_cases(cases: Sequence[Case], labels: Sequence[str], where: str) -> None:
     ids = [case.id for case in cases]
     if repeated := [name for name in dict.fromkeys(ids) if ids.count(name) > 1]:
-        raise DataError(f"{path}: the id {repeated[0]!r} is used {ids.count(repeated[0])} times; ids must differ.")
-    name, description = (_string(content, key, f"{path}") for key in ("capability", "description"))
-    return Capability(name, description, tuple(cases))
+        raise DataError(f"{where}: the id {repeated[0]!r} is used {ids.count(repeated[0])} times; ids must differ.")
+    for case in cases:
+        for label in (*(probe.label for probe in case.probes), case.rises, case.falls):
+            if label not in ("", *labels):
+                valid = ", ".join(dict.fromkeys(labels))
+                raise DataError(f"{where}, case '{case.id}': {label!r} is none of {valid}{nearest(label, labels)}")
 
 
 def _check_keys(entry: Any, valid: Sequence[str], where: str) -> None:
@@ -259,17 +256,16 @@ def _variant(entry: Any, original: Probe, label: str, where: str) -> Probe:
 def judge_suite(judge: Judge, suite: Sequence[Capability]) -> Behaviour:
     """Judge all cases in one batch, and see which passed.
 
-    A case is skipped where the model doesn't know a label it needs: the original's, or all that a change names.
+    A case is skipped where the model doesn't know the label of the original, or none that a change names.
     """
-    probes = list({probe: None for one in suite for case in one.cases for probe in case.probes})
+    probes = list(dict.fromkeys(probe for one in suite for case in one.cases for probe in case.probes))
     said = judge(Statements([probe.text for probe in probes], [probe.target for probe in probes]))
     rows = {probe: row for row, probe in enumerate(probes)}
     results = []
     for one in suite:
         known = [case for case in one.cases if _is_judged(case, said)]
         failed = [_failure(one.name, case, said, [rows[probe] for probe in case.probes]) for case in known]
-        failures = tuple(failure for failure in failed if failure is not None)
-        results.append(CapabilityResult(one, len(one.cases), len(one.cases) - len(known), failures))
+        results.append(CapabilityResult(one, len(one.cases) - len(known), tuple(filter(None, failed))))
     return Behaviour(tuple(results))
 
 
@@ -279,30 +275,25 @@ def _is_judged(case: Case, said: Predictions) -> bool:
 
 
 def _failure(capability: str, case: Case, said: Predictions, rows: Sequence[int]) -> Failure | None:
-    names = [said.labels.names[said.label_ids[row]] for row in rows]
-    at, expected, got = _first_wrong(case, said, rows, names)
-    if at is None:
+    wrong = next(_wrong(case, said, rows), None)
+    if wrong is None:
         return None
+    at, expected, got = wrong
     probe, original = case.probes[at], case.probes[0].text if at else ""
     probabilities = dict(zip(said.labels, said.probabilities[rows[at]].tolist(), strict=True))
     return Failure(capability, case.id, case.kind, probe.text, probe.target, expected, got, original, probabilities)
 
 
-def _first_wrong(
-    case: Case, said: Predictions, rows: Sequence[int], names: Sequence[str]
-) -> tuple[int | None, str, str]:
-    """The first probe that is wrong, what was expected of it, and what came out."""
+def _wrong(case: Case, said: Predictions, rows: Sequence[int]) -> Iterator[tuple[int, str, str]]:
+    """The wrong probes: which one, what was expected of it, and what came out."""
+    names = said.labels.decode(said.label_ids[list(rows)])
     if case.kind == INVARIANCE:
-        wrong = [at for at, name in enumerate(names) if name != names[0]]
-        return (wrong[0], f"{names[0]}, as for the original", names[wrong[0]]) if wrong else (None, "", "")
-    if case.kind == FUNCTIONALITY or case.probes[-1].label in said.labels:
-        for at, (probe, name) in enumerate(zip(case.probes, names, strict=True)):
-            if probe.label != name:
-                return at, probe.label, name
+        yield from ((at, f"{names[0]}, as for the original", name) for at, name in enumerate(names) if name != names[0])
+    elif case.probes[-1].label in said.labels:
+        pairs = enumerate(zip(case.probes, names, strict=True))
+        yield from ((at, probe.label, name) for at, (probe, name) in pairs if probe.label != name)
     for label, sign, verb in ((case.rises, 1, "rises"), (case.falls, -1, "falls")):
         if label in said.labels:
-            column = said.probabilities[:, said.labels.id_of(label)]
-            before, after = column[rows[0]], column[rows[-1]]
+            before, after = said.probabilities[[rows[0], rows[-1]], said.labels.id_of(label)].tolist()
             if sign * (after - before) < MARGIN:
-                return 1, f"probability of {label} {verb} by {MARGIN} or more", f"{before:.2f} to {after:.2f}"
-    return None, "", ""
+                yield 1, f"probability of {label} {verb} by {MARGIN} or more", f"{before:.2f} to {after:.2f}"

@@ -43,7 +43,7 @@ NEUTRAL = (
     "The text was later put on the website.",
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
-_CLAUSE = re.compile(r"(?:The|We|It|There|This|These|Those|They|Our|His|Her|Its|Their|He|She|A|An|In|No|All)\b")
+_CLAUSE = re.compile(r"(?:The|We|It|There|This|These|Those|They|Our|His|Her|Its|Their|He|She|A|An|In|No)\b(?!,)")
 
 
 def _typos(text: str, speaker: str, random: np.random.Generator, rate: float = NOISE_RATE) -> str:
@@ -186,13 +186,15 @@ def robustness(
         seed: Of perturbations and bootstrap.
 
     Raises:
-        ConfigError: If there is no such perturbation or score.
+        ConfigError: If there is no such perturbation or score, or none is named.
         DataError: If the statements are unlabelled, or their labels aren't the model's.
     """
     valid = HEADLINES if skip_labels else tuple(name for name in HEADLINES if name != "f_avg")
     if headline not in valid:
         raise ConfigError(f"headline must be one of {', '.join(valid)}, got {headline!r}{nearest(headline, valid)}")
-    n, gold = len(statements), statements.gold
+    if not names:
+        raise ConfigError(f"names is empty; name at least one of {', '.join(PERTURBATIONS)}.")
+    n = len(statements.gold)
     said = judge(Statements.concatenate([statements, *(perturb(statements, name, seed=seed) for name in names)]))
     if statements.labels is None or said.labels.names != statements.labels.names:
         raise DataError(
@@ -216,7 +218,6 @@ def robustness(
         score = found.second
         flipped = float((part.label_ids != parts[0].label_ids).mean())
         drops[name] = Drop(name, found.first, found.interval, flipped)
-    assert len(gold) == n
     return Robustness(headline, score, drops)
 
 
