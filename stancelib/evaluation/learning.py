@@ -1,0 +1,187 @@
+"""How much data is enough: the score of models that were fitted on growing shares of the training statements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stancelib.errors import DataError
+from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resamples
+from stancelib.schema import Judge, Predictions, Statements
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Fit = Callable[[Statements], Judge]
+"""Fits a fresh model on labelled statements."""
+
+FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPoint:
+    """The score at one size.
+
+    Args:
+        fraction: Share of the training statements that was asked for.
+        n_statements: Statements that the models were fitted on, the mean over the draws.
+        scores: Score of each draw.
+        interval: Mean score, with an interval for the choice of training and of test statements.
+    """
+
+    fraction: float
+    n_statements: float
+    scores: tuple[float, ...]
+    interval: Interval
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation over the draws; 0 for all statements, where nothing is drawn."""
+        mean = sum(self.scores) / len(self.scores)
+        return math.sqrt(sum((score - mean) ** 2 for score in self.scores) / max(len(self.scores) - 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """Scores by size.
+
+    Args:
+        score: Name of the score.
+        points: From the smallest share to the largest.
+    """
+
+    score: str
+    points: tuple[LearningPoint, ...] = field(default_factory=tuple)
+
+    def columns(self) -> dict[str, list[float]]:
+        """One row per size, for a table or a chart."""
+        return {
+            "fraction": [point.fraction for point in self.points],
+            "statements": [point.n_statements for point in self.points],
+            "draws": [len(point.scores) for point in self.points],
+            self.score: [point.interval.value for point in self.points],
+            "sd": [point.sd for point in self.points],
+            "low": [point.interval.low for point in self.points],
+            "high": [point.interval.high for point in self.points],
+        }
+
+
+def learning_curve(
+    train: Statements,
+    test: Statements,
+    fit: Fit,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seeds: Sequence[int] = (0, 1, 2),
+    score: str = "macro_f1",
+    level: float = 0.95,
+    n_resamples: int = 1000,
+) -> LearningCurve:
+    """Fit on growing shares of the training statements and score each model on the same test statements.
+
+    Shares grow by whole groups, hold every label in its proportion, and contain the smaller ones of the same seed. The
+    interval adds up two variances: that of the mean over the draws, and that of the test statements, by the cluster
+    bootstrap; Satterthwaite's degrees of freedom allow for how few draws there are.
+
+    Args:
+        train: Labelled statements to draw from.
+        test: Labelled statements to score on, validation rather than test.
+        fit: Fits a fresh model.
+        fractions: Shares of ``train``, each above 0 and at most 1.
+        seeds: One draw each; all statements are fitted once.
+        score: Any score of ``intervals``.
+        level: Of the intervals.
+        n_resamples: Of the bootstrap.
+
+    Raises:
+        ValueError: If a fraction, the seeds or the score can't be used.
+        DataError: If a share lacks a label.
+
+    References:
+        Figueroa et al. (2012), Predicting Sample Size Required for Classification Performance; Satterthwaite (1946), An
+        Approximate Distribution of Estimates of Variance Components.
+    """
+    if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
+        raise ValueError(f"fractions must be above 0 and at most 1, got {bad[0]}.")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be one or more different numbers, got {list(seeds)}.")
+    shares = {fraction: _shares(train, fraction, seeds) for fraction in sorted(set(fractions))}
+    clusters = clusters_of(test)
+    points = []
+    for fraction, drawn in shares.items():
+        said = [fit(train.take(rows))(test) for rows in drawn]
+        values, tested = _scored(said, clusters, score, n_resamples)
+        n_statements = sum(map(len, drawn)) / len(drawn)
+        points.append(LearningPoint(fraction, n_statements, tuple(values), _interval(values, tested, level)))
+    return LearningCurve(score, tuple(points))
+
+
+def group_positions(statements: Statements, *, seed: int) -> NDArray[np.float64]:
+    """A random place in [0, 1) for each statement, one for the whole group, such that every stretch holds every label.
+
+    Statements below 0.3 are a stratified three tenths of them, those from 0.4 to 0.6 a stratified fold. Groups are the
+    column ``group``, else equal texts. They are dealt evenly within those whose most frequent label is the same.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    groups = statements.columns.get("group") or [None] * len(statements)
+    names = [("text", text) if g is None else ("group", g) for g, text in zip(groups, statements.texts, strict=True)]
+    numbers: dict[Hashable, int] = {}
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int_)
+    n_labels = len(statements.labels or ())
+    counts = np.bincount(group * n_labels + statements.gold, minlength=len(numbers) * n_labels)
+    stratum = counts.reshape(-1, n_labels).argmax(axis=1)
+    place = np.empty(len(numbers))
+    for label in np.unique(stratum):
+        inside = random.permutation(np.flatnonzero(stratum == label))
+        place[inside] = (np.arange(len(inside)) + random.random()) / len(inside)
+    return np.asarray(place[group])
+
+
+def _shares(train: Statements, fraction: float, seeds: Sequence[int]) -> list[NDArray[np.int_]]:
+    """The rows of a share, one array per draw."""
+    import numpy as np
+
+    if fraction == 1:
+        return [np.arange(len(train))]
+    drawn = [np.flatnonzero(group_positions(train, seed=seed) < fraction) for seed in seeds]
+    assert train.labels is not None
+    for rows in drawn:
+        counts = np.bincount(train.gold[rows], minlength=len(train.labels))
+        if not counts.all():
+            raise DataError(
+                f"the learning curve's share of {fraction:g} of {len(train):,} statements has none with label "
+                f"'{train.labels.names[int(counts.argmin())]}'; start with a larger share."
+            )
+    return drawn
+
+
+def _scored(
+    said: Sequence[Predictions], clusters: Sequence[Hashable], score: str, n_resamples: int
+) -> tuple[list[float], NDArray[np.float64]]:
+    """The score of each model, and their mean on each resample of the test clusters."""
+    import numpy as np
+
+    sums = [ClusterSums.of(one, clusters) for one in said]
+    values = [one.whole() for one in sums]
+    if score not in values[0]:
+        raise ValueError(f"score must be one of {', '.join(values[0])}, got {score!r}.")
+    chunks = resamples(len(sums[0].sums), n_resamples, seed=0)
+    drawn = [one.scores(np.concatenate([counts @ one.sums for counts in chunks]))[score] for one in sums]
+    return [float(value[score][0]) for value in values], np.mean(drawn, axis=0)
+
+
+def _interval(values: Sequence[float], tested: NDArray[np.float64], level: float) -> Interval:
+    import numpy as np
+    from scipy.special import stdtrit
+
+    n, mean = len(values), float(np.mean(values))
+    of_draws = float(np.var(values, ddof=1)) / n if n > 1 else 0.0
+    of_test = float(tested.var())
+    freedom = (of_draws + of_test) ** 2 * (n - 1) / of_draws**2 if of_draws else math.inf
+    half = float(stdtrit(min(freedom, 1e6), (1 + level) / 2)) * math.sqrt(of_draws + of_test)
+    return Interval(mean, mean - half, mean + half)
