@@ -70,7 +70,7 @@ class LoopSettings:
         ValueError: If an option is out of range.
     """
 
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 16
     parts: int = 1
     evaluations_per_epoch: int = 1
