@@ -9,21 +9,53 @@ Needs Chromium (``--browser`` names another one that takes the same options).
 from __future__ import annotations
 
 import argparse
+import asyncio
+import base64
+import io
 import json
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import aiohttp  # comes with datasets
 from PIL import Image  # comes with matplotlib
 
 from stancelib.tracking import recent_runs
 
 SAFE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
-ASSISTANT_FRACTION = 0.257  # of the window, which a fresh browser gives to MLflow's assistant
+WIDTH, HEIGHT = 1200, 800
+CLOSE_ASSISTANT = "document.querySelector('[data-component-id*=assistant][data-component-id*=close]')?.click()"
+METRIC_SELECT = "[...document.querySelectorAll('[class*=-select-multiple]')].at(-1)"
+CHOOSE_METRIC = [
+    f"{METRIC_SELECT}.querySelector('[class*=selection-item-remove]').click()",
+    f"{METRIC_SELECT}.querySelector('[class*=select-selector]').dispatchEvent("
+    "new MouseEvent('mousedown', {bubbles: true}))",
+    f"{METRIC_SELECT}.querySelector('input').focus(); document.execCommand('insertText', false, 'validation/macro_f1')",
+    "document.querySelector('[class*=select-item-option][title=\"validation/macro_f1\"]').click(); "
+    f"{METRIC_SELECT}.querySelector('input').blur()",
+    "document.body.dispatchEvent(new MouseEvent('mousedown', {bubbles: true}))",
+]
+SHOW_DIFFERENCES = [
+    "[...document.querySelectorAll('[role=button]')].find(e => e.textContent.trim() == 'Run details')?.click()",
+    "document.querySelectorAll('button[role=switch]').forEach(e => e.click())",
+]
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the UI, and what is clicked on it before the picture is taken."""
+
+    url: str
+    path: Path
+    height: int
+    scripts: Sequence[str]
 
 
 def compare_url(link: str, run_ids: list[str]) -> str:
@@ -34,16 +66,48 @@ def compare_url(link: str, run_ids: list[str]) -> str:
     return f"{base}/#/compare-runs?{lists}&workflowType=machine_learning"
 
 
-def photograph(browser: str, url: str, path: Path, *, width: int, height: int, wait_seconds: float) -> None:
-    """One picture of a page, once its scripts have had their time, without the assistant at its right."""
+async def photograph(browser: str, pages: Sequence[Page], *, wait_seconds: float) -> None:
+    """One picture of every page, taken over Chromium's DevTools protocol."""
     with tempfile.TemporaryDirectory() as profile:
-        size = f"{width / (1 - ASSISTANT_FRACTION):.0f},{height}"
-        options = [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={path.absolute()}"]
-        patience = [f"--virtual-time-budget={wait_seconds * 1000:.0f}"]
-        subprocess.run([browser, *SAFE, *QUIET, *patience, *options, url], check=True, capture_output=True)
-    with Image.open(path) as picture:
-        page = picture.convert("RGB").crop((0, 0, width, picture.height))
-    page.quantize(64).save(path, optimize=True)
+        options = [f"--user-data-dir={profile}", "--remote-debugging-port=0", f"--window-size={WIDTH},{HEIGHT}"]
+        with subprocess.Popen(
+            [browser, *SAFE, *QUIET, *options, "about:blank"], stderr=subprocess.PIPE, text=True
+        ) as chromium:
+            try:
+                assert chromium.stderr is not None
+                line = next(line for line in chromium.stderr if "DevTools listening on" in line)
+                port = line.split("://")[1].split("/")[0]
+                async with aiohttp.ClientSession() as session:
+                    async with session.get(f"http://{port}/json/list") as answer:
+                        tab = next(tab for tab in await answer.json() if tab["type"] == "page")
+                    async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                        for page in pages:
+                            await _photograph_page(socket, page, wait_seconds)
+            finally:
+                chromium.terminate()
+
+
+async def _photograph_page(socket: aiohttp.ClientWebSocketResponse, page: Page, wait_seconds: float) -> None:
+    size = {"width": WIDTH, "height": page.height, "deviceScaleFactor": 1, "mobile": False}
+    await _call(socket, "Emulation.setDeviceMetricsOverride", **size)
+    await _call(socket, "Page.navigate", url="about:blank")
+    await _call(socket, "Page.navigate", url=page.url)
+    await asyncio.sleep(wait_seconds)
+    for script in page.scripts:
+        await _call(socket, "Runtime.evaluate", expression=script)
+        await asyncio.sleep(wait_seconds / 4)
+    picture = base64.b64decode((await _call(socket, "Page.captureScreenshot", format="png"))["data"])
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(128).save(page.path, optimize=True)
+
+
+async def _call(socket: aiohttp.ClientWebSocketResponse, method: str, **params: object) -> dict[str, Any]:
+    """What the browser answers to a command; its events are skipped."""
+    await socket.send_json({"id": 1, "method": method, "params": params})
+    while True:
+        message = await socket.receive_json(timeout=60)
+        if message.get("id") == 1:
+            return dict(message["result"])
 
 
 def main() -> None:
@@ -52,7 +116,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--browser", default="chromium")
     parser.add_argument("--port", default="5055")
-    parser.add_argument("--wait-seconds", type=float, default=20.0)
+    parser.add_argument("--wait-seconds", type=float, default=8.0)
     arguments = parser.parse_args()
     runs = [run for run in recent_runs(limit=200, order_by="validation/macro_f1") if run.status == "FINISHED"]
     best = [run for run in runs if run.params.get("data.labels") == runs[0].params.get("data.labels")][:6]
@@ -62,17 +126,17 @@ def main() -> None:
         try:
             assert ui.stdout is not None
             link = ui.stdout.readline().strip()
-            pages = {
-                "runs": (link, 1100, 620),
-                "charts": (f"{link}&compareRunsMode=CHART", 1100, 620),
-                "compare": (compare_url(link, [run.run_id for run in best]), 1100, 1500),
-            }
-            for name, (url, width, height) in pages.items():
-                path = arguments.output / f"{name}.png"
-                photograph(
-                    arguments.browser, url, path, width=width, height=height, wait_seconds=arguments.wait_seconds
-                )
-                print(f"{path}  {path.stat().st_size / 1024:.0f} kB")  # noqa: T201
+            compared = compare_url(link, [run.run_id for run in best])
+            pages = [
+                Page(link, arguments.output / "runs.png", 560, [CLOSE_ASSISTANT]),
+                Page(
+                    compared,
+                    arguments.output / "compare.png",
+                    1080,
+                    [CLOSE_ASSISTANT, *CHOOSE_METRIC, *SHOW_DIFFERENCES],
+                ),
+            ]
+            asyncio.run(photograph(arguments.browser, pages, wait_seconds=arguments.wait_seconds))
         finally:
             ui.send_signal(signal.SIGINT)
 
