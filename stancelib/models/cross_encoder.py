@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stancelib.labels import LabelSet
 from stancelib.models.base import Report, silent, training_labels
-from stancelib.schema import Statements
+from stancelib.schema import Auxiliary, Statements
 from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.checkpoints import Checkpoints, threads_of
-from stancelib.training.classification import Classification, LabelledRows, LossTerms, outputs_of, run
+from stancelib.training.classification import Classification, LabelledRows, outputs_of, run
 from stancelib.training.encoders import (
     EncoderSettings,
     encoder_digest,
@@ -27,15 +28,22 @@ from stancelib.training.encoders import (
 )
 from stancelib.training.frozen import replayed_layers
 from stancelib.training.loop import TrainingState, devices, start
-from stancelib.training.network import add_lora, compact_vocabulary, freeze, inputs_for, make_classifier, merge_lora
+from stancelib.training.network import (
+    add_lora,
+    compact_vocabulary,
+    freeze,
+    inputs_for,
+    keep_outputs,
+    make_classifier,
+    merge_lora,
+)
 from stancelib.training.settings import (
     FreezeSettings,
     LoopSettings,
     LoraSettings,
     LossSettings,
     OptimizerSettings,
-    label_weights,
-    score_offsets,
+    loss_terms,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +91,7 @@ class CrossEncoder:
         self.uses_target = use_target
         self._checkpoint_folder: Path | None = None
         self._resume = False
+        self._auxiliary: Sequence[Auxiliary] = ()
 
     def checkpoint_to(self, folder: Path, *, resume: bool) -> None:
         """Have the next ``fit`` write a checkpoint after each evaluation, and first go on from the newest one.
@@ -92,6 +101,10 @@ class CrossEncoder:
             resume: Go on from the newest checkpoint there, if there is one; otherwise start anew.
         """
         self._checkpoint_folder, self._resume = folder, resume
+
+    def learn_beside(self, auxiliary: Sequence[Auxiliary]) -> None:
+        """Have the next ``fit`` train the encoder on these statements too, with a head for each set that isn't kept."""
+        self._auxiliary = auxiliary
 
     def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
         """Fine-tune.
@@ -113,6 +126,7 @@ class CrossEncoder:
             run(state, task, checkpoints=checkpoints, resume=self._resume, **options)
             self.best_score_, self.precision_ = state.best_score, state.precision
         network.encoder = merge_lora(network.encoder)
+        keep_outputs(network, len(self.labels_))
         self.network_ = network.eval()
         return self
 
@@ -174,22 +188,28 @@ class CrossEncoder:
         if self.lora is not None:
             encoder = add_lora(encoder, self.lora, self.seed)
         options: dict[str, Any] = {"pooling": self.encoder.pooling, "dropout": self.loss.dropout, "seed": self.seed}
-        return make_classifier(encoder, len(self.labels_), **options)
+        n_outputs = len(self.labels_) + sum(len(training_labels(task.statements)) for task in self._auxiliary)
+        return make_classifier(encoder, n_outputs, **options)
 
     def _prepare(
         self, network: Any, train: Statements, validation: Statements | None, stack: ExitStack
     ) -> tuple[Classification, TrainingState]:
         """Tokens, the loss and the optimizer; what is changed in the network meanwhile is on the stack."""
+        import numpy as np
+
         padding_id = network.encoder.config.pad_token_id or 0
-        tokens = [self._tokens(part, padding_id) for part in (train, validation) if part is not None and len(part)]
+        learned = Statements.concatenate([train, *(task.statements for task in self._auxiliary)])
+        tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
-        n_batches = -(-len(train) // self.loop.batch_size)
+        n_batches = -(-len(learned) // self.loop.batch_size)
         state = start(network, n_batches, self.loop, self.optimizer, self.seed)
         n_frozen = 0 if self.lora is not None else self.freeze.layers
-        weights = label_weights(self.loss, train.gold, self.labels_)
-        terms = LossTerms(weights, score_offsets(self.loss, train.gold, self.labels_), self.loss.label_smoothing)
+        tasks = [(train.gold, self.labels_, 1.0)]
+        tasks += [(task.statements.gold, training_labels(task.statements), task.weight) for task in self._auxiliary]
+        terms = loss_terms(self.loss, tasks)
+        label_ids = np.concatenate([ids + first for (ids, _, _), (first, _) in zip(tasks, terms.heads, strict=True)])
         task = Classification(
-            train=LabelledRows(tokens[0], train.gold),
+            train=LabelledRows(tokens[0], label_ids),
             validation=LabelledRows(tokens[1], validation.gold) if validation is not None and len(tokens) > 1 else None,
             terms=terms,
             batch_size=self.loop.batch_size,
@@ -212,6 +232,7 @@ class CrossEncoder:
             train.digest,
             validation.digest if validation else None,
             self.use_target,
+            [[task.name, task.weight, task.statements.digest] for task in self._auxiliary],
         ]
         identity += [asdict(option) if option else None for option in options] + [self.seed]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

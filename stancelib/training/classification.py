@@ -14,7 +14,7 @@ from stancelib.training.batching import TokenRows, bucketed, by_length
 from stancelib.training.checkpoints import Checkpoints
 from stancelib.training.loop import Task, TrainingState, train
 from stancelib.training.network import inputs_for
-from stancelib.training.settings import LoopSettings, OptimizerSettings
+from stancelib.training.settings import LoopSettings, LossTerms, OptimizerSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,21 +32,6 @@ class LabelledRows:
 
     tokens: TokenRows
     label_ids: NDArray[np.int_]
-
-
-@dataclass(frozen=True, slots=True)
-class LossTerms:
-    """The loss as arrays over labels, each of shape (n_labels,).
-
-    Args:
-        weights: Of a statement, by its label.
-        offsets: Added to the scores while training.
-        smoothing: Label smoothing.
-    """
-
-    weights: NDArray[np.float32]
-    offsets: NDArray[np.float32]
-    smoothing: float
 
 
 class Classification:
@@ -90,7 +75,7 @@ class Classification:
         return float(self.terms.weights[self.train.label_ids[rows]].sum())
 
     def loss(self, network: Any, rows: NDArray[np.int_]) -> Any:
-        """Summed weighted cross-entropy."""
+        """Summed weighted cross-entropy, over the labels of each row's own task."""
         import torch
 
         scores_BK = self._scores(network, self.train.tokens, rows)
@@ -98,9 +83,15 @@ class Classification:
             torch.from_numpy(array).to(scores_BK.device)
             for array in (self.train.label_ids[rows], self.terms.weights, self.terms.offsets)
         )
-        return torch.nn.functional.cross_entropy(
-            scores_BK.float() + offsets_K, gold_B, weights_K, reduction="sum", label_smoothing=self.terms.smoothing
-        )
+        scores_BK = scores_BK.float() + offsets_K
+        total = scores_BK.new_zeros(())
+        for first, end in self.terms.heads:
+            own = (gold_B >= first) & (gold_B < end)
+            if own.any():
+                options: dict[str, Any] = {"reduction": "sum", "label_smoothing": self.terms.smoothing}
+                scores, weights_k = scores_BK[own, first:end], weights_K[first:end]
+                total = total + torch.nn.functional.cross_entropy(scores, gold_B[own] - first, weights_k, **options)
+        return total
 
     def evaluate(self, network: Any) -> Mapping[str, float]:
         """Macro-F1 and mean log loss on the validation rows."""
@@ -116,8 +107,9 @@ class Classification:
         return {SCORE: float(score), "validation/loss": float(loss)}
 
     def predict(self, network: Any, tokens: TokenRows) -> NDArray[np.float64]:
-        """Label probabilities, shape (n_rows, n_labels)."""
-        return outputs_of(lambda rows: self._scores(network, tokens, rows).double().softmax(1), tokens)
+        """Probabilities of the main task's labels, shape (n_rows, n_labels)."""
+        end = self.terms.heads[0][1]
+        return outputs_of(lambda rows: self._scores(network, tokens, rows)[:, :end].double().softmax(1), tokens)
 
     def _scores(self, network: Any, tokens: TokenRows, rows: NDArray[np.int_]) -> Any:
         inputs = inputs_for(getattr(network, "module", network), tokens.batch(rows))

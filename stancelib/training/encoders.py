@@ -37,7 +37,8 @@ class EncoderSettings:
     """Which encoder, and how a text becomes one vector.
 
     Args:
-        name: A local folder, an encoder packaged in an installed package, or a name on the hub.
+        name: A local folder, an encoder packaged in an installed package, or a name on the hub. A bundle or run folder
+            is a folder too: its fine-tuned encoder is where the next training starts, whatever its labels were.
         revision: Commit, tag or branch on the hub; only the hub knows revisions.
         max_tokens: Longer inputs are cut, at least 8.
         pooling: ``mean`` over the tokens, or the ``first`` token.
@@ -72,7 +73,7 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _checked(folder, name)
+        return _checked(_inside_bundle(folder), name)
     if revision is None and (packaged := _packaged_folder(name)):
         return _checked(packaged, name)
     if not _HUB_NAME.fullmatch(name):
@@ -80,6 +81,14 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
             f"encoder '{name}' is no folder, and no name that the hub could have{nearest(name, PACKAGED)}"
         )
     return _checked(_hub_folder(name, revision), name)
+
+
+def _inside_bundle(folder: Path) -> Path:
+    """The fine-tuned encoder in a bundle or a run folder, to start another task from; else the folder itself."""
+    for bundle in (folder, folder / "model"):
+        if (bundle / "manifest.json").is_file() and (bundle / "model" / "encoder").is_dir():
+            return bundle / "model" / "encoder"
+    return folder
 
 
 def _packaged_folder(name: str) -> Path | None:

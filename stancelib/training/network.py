@@ -56,6 +56,18 @@ def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: floa
     return network
 
 
+def keep_outputs(network: Any, n_outputs: int) -> None:
+    """Forget the scores of all but the first labels, which are the main task's."""
+    import torch
+
+    old = network.head
+    head = torch.nn.utils.skip_init(torch.nn.Linear, old.in_features, n_outputs, device=old.weight.device)
+    with torch.no_grad():
+        head.weight.copy_(old.weight[:n_outputs])
+        head.bias.copy_(old.bias[:n_outputs])
+    network.head = head
+
+
 def inputs_for(network: Any, batch: dict[str, Any]) -> dict[str, Any]:
     """The batch on the network's device, without segments where the encoder has none."""
     config = network.encoder.config

@@ -5,13 +5,14 @@ Each group is a frozen dataclass, written in YAML as a nested ``_target_``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from stancelib.errors import nearest
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from stancelib.labels import LabelSet
@@ -176,6 +177,24 @@ class LoraSettings:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
 
 
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """The loss as arrays over the labels of all tasks, each of shape (n_labels,).
+
+    Args:
+        weights: Of a statement, by its label.
+        offsets: Added to the scores while training.
+        smoothing: Label smoothing.
+        heads: First label and the one after the last of each task, the main one first; a statement's label is
+            compared with those of its own task alone.
+    """
+
+    weights: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    smoothing: float
+    heads: tuple[tuple[int, int], ...]
+
+
 def label_weights(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:
     """The weight of each label in the loss, shape (n_labels,); ``balanced`` is n / (n_labels * count).
 
@@ -191,6 +210,25 @@ def label_weights(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet)
     for name, weight in (loss.class_weight or {}).items():
         weights[labels.id_of(name)] = weight
     return weights
+
+
+def loss_terms(loss: LossSettings, tasks: Sequence[tuple[NDArray[Any], LabelSet, float]]) -> LossTerms:
+    """The loss over the labels of all tasks side by side.
+
+    Args:
+        loss: The options; weights by label name are for the main task.
+        tasks: Label ids, label set and weight of each task, the main one first.
+    """
+    import numpy as np
+
+    weights, offsets, heads, first = [], [], [], 0
+    for number, (label_ids, labels, weight) in enumerate(tasks):
+        own = loss if number == 0 or loss.class_weight == "balanced" else replace(loss, class_weight=None)
+        weights.append(label_weights(own, label_ids, labels) * np.float32(weight))
+        offsets.append(score_offsets(own, label_ids, labels))
+        heads.append((first, first + len(labels)))
+        first += len(labels)
+    return LossTerms(np.concatenate(weights), np.concatenate(offsets), loss.label_smoothing, tuple(heads))
 
 
 def score_offsets(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:

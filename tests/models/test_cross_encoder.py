@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from stancelib.bundle import save_bundle
 from stancelib.errors import ConfigError, DataError
+from stancelib.labels import LabelSet
 from stancelib.models.base import Model
 from stancelib.models.cross_encoder import CrossEncoder
-from stancelib.schema import Statements
+from stancelib.schema import Auxiliary, Statements
 from stancelib.training.encoders import EncoderSettings, load_network
 from stancelib.training.settings import FreezeSettings, LoopSettings, LoraSettings, LossSettings, OptimizerSettings
 
@@ -266,3 +268,35 @@ def test_two_processes_learn_what_one_does_at_equal_global_batch(settings, tmp_p
     assert np.allclose(np.array(one, float), np.array(two, float), atol=1e-5)
     first, second = (load_file(tmp_path / f"{n}.safetensors") for n in (1, 2))
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
+
+
+def other_task(n):
+    """Like statements under the labels of another set, of which the first four rows show one each."""
+    labels, statements = LabelSet(("x", "y", "z", "w")), make_statements(n, seed=7)
+    label_ids = np.concatenate([np.arange(4), statements.gold[4:]])
+    return Auxiliary("other", Statements(statements.texts, statements.targets, labels, label_ids))
+
+
+def test_other_tasks_teach_the_encoder_and_leave_no_labels_behind(settings, tmp_path):
+    few, test = make_statements(12), make_statements(60, seed=2)
+    alone = make_model(settings, epochs=8).fit(few)
+    beside = make_model(settings, epochs=8)
+    beside.learn_beside([other_task(240)])
+    beside.fit(few)
+    accuracy = [(model.predict_proba(test).argmax(1) == test.gold).mean() for model in (alone, beside)]
+    assert beside.predict_proba(test).shape == (60, 3)
+    assert accuracy[1] >= max(accuracy[0], 0.8)
+    (tmp_path / "saved").mkdir()
+    beside.save(tmp_path / "saved")
+    np.testing.assert_array_equal(CrossEncoder.load(tmp_path / "saved").predict_proba(test), beside.predict_proba(test))
+
+
+def test_a_bundles_encoder_starts_another_label_set(settings, tmp_path):
+    first = make_model(settings, epochs=3).fit(make_statements(120))
+    bundle = tmp_path / "run" / "model"
+    save_bundle(bundle, model=first, labels=LABELS, facts={"name": "first"})
+    other = other_task(24).statements
+    for source in (bundle, bundle.parent):
+        again = make_model(EncoderSettings(name=str(source), max_tokens=32, threads=1), epochs=1).fit(other)
+        assert again.encoder_digest_ != first.encoder_digest_
+        assert again.predict_proba(other).shape == (24, 4)

@@ -8,11 +8,19 @@ from stancelib.errors import ConfigError
 from stancelib.labels import LabelSet
 from stancelib.training import loop as loops
 from stancelib.training.batching import tokenize
-from stancelib.training.classification import Classification, LabelledRows, LossTerms, run
+from stancelib.training.classification import Classification, LabelledRows, run
 from stancelib.training.encoders import load_network, load_tokenizer
 from stancelib.training.loop import evaluation_steps, set_learning_rate, start, train
 from stancelib.training.network import make_classifier
-from stancelib.training.settings import LoopSettings, LossSettings, OptimizerSettings, label_weights, score_offsets
+from stancelib.training.settings import (
+    LoopSettings,
+    LossSettings,
+    LossTerms,
+    OptimizerSettings,
+    label_weights,
+    loss_terms,
+    score_offsets,
+)
 
 from .tiny_bert import make_statements, make_tiny_encoder
 
@@ -24,6 +32,8 @@ PLACE = SimpleNamespace(
     reduce=lambda tensor, how: tensor,
 )
 FAST = OptimizerSettings(learning_rate=1e-2, head_learning_rate=1e-2)
+
+HEADS = ((0, 3),)
 
 
 @pytest.fixture
@@ -40,7 +50,7 @@ def make_task(folder, *, n=48, batch_size=16, terms=None, validation=True):
     return Classification(
         train=rows(make_statements(n)),
         validation=rows(make_statements(30, seed=1)) if validation else None,
-        terms=terms or LossTerms(np.ones(3, np.float32), np.zeros(3, np.float32), 0.0),
+        terms=terms or LossTerms(np.ones(3, np.float32), np.zeros(3, np.float32), 0.0, HEADS),
         batch_size=batch_size,
         seed=0,
     )
@@ -85,7 +95,7 @@ def test_learning_rate_rises_then_falls_to_nearly_nothing(folder):
 
 
 def test_a_batch_cut_into_parts_gives_the_same_weights(folder):
-    terms = LossTerms(np.array([1, 2, 5], np.float32), np.zeros(3, np.float32), 0.1)
+    terms = LossTerms(np.array([1, 2, 5], np.float32), np.zeros(3, np.float32), 0.1, HEADS)
     whole = weights_after(folder, LoopSettings(epochs=1), terms=terms)
     parts = weights_after(folder, LoopSettings(epochs=1, parts=5), terms=terms)
     assert torch.allclose(whole, parts, atol=1e-4)
@@ -187,8 +197,14 @@ def test_logit_adjustment_is_the_log_frequency():
 def test_label_smoothing_and_offsets_reach_the_loss(folder):
     ones, zeros = np.ones(3, np.float32), np.zeros(3, np.float32)
     losses = []
-    for terms in (LossTerms(ones, zeros, 0.0), LossTerms(ones, zeros, 0.3), LossTerms(ones, ones * [5, 0, 0], 0.0)):
-        task = make_task(folder, terms=LossTerms(terms.weights, terms.offsets.astype(np.float32), terms.smoothing))
+    for terms in (
+        LossTerms(ones, zeros, 0.0, HEADS),
+        LossTerms(ones, zeros, 0.3, HEADS),
+        LossTerms(ones, ones * [5, 0, 0], 0.0, HEADS),
+    ):
+        task = make_task(
+            folder, terms=LossTerms(terms.weights, terms.offsets.astype(np.float32), terms.smoothing, HEADS)
+        )
         network = make_classifier(load_network(folder), 3, pooling="mean", dropout=None, seed=0).eval()
         losses.append(task.loss(network, np.array([0, 1])).item())
     assert len(set(losses)) == 3
@@ -210,3 +226,27 @@ def test_label_smoothing_and_offsets_reach_the_loss(folder):
 def test_settings_out_of_range_are_refused(kind, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         kind(**options)
+
+
+def test_a_rows_loss_is_over_the_labels_of_its_own_task_alone(folder):
+    terms = LossTerms(np.ones(5, np.float32), np.zeros(5, np.float32), 0.0, ((0, 3), (3, 5)))
+
+    task = make_task(folder, terms=terms)
+    task.train = LabelledRows(task.train.tokens, np.where(np.arange(len(task.train.label_ids)) % 2, 4, 1))
+
+    class Fixed(torch.nn.Module):
+        scores = torch.tensor([1.0, 2.0, 0.5, -1.0, 3.0])
+
+    task._scores = lambda network, tokens, rows: Fixed.scores.repeat(len(rows), 1)
+    rows = np.array([0, 1])
+    expected = -(Fixed.scores[:3].log_softmax(0)[1] + Fixed.scores[3:].log_softmax(0)[1])
+    assert task.loss(Fixed(), rows).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert task.predict(Fixed(), task.train.tokens).shape[1] == 3
+
+
+def test_tasks_stand_side_by_side_and_weigh_what_they_were_given():
+    main, other = LabelSet(("a", "b")), LabelSet(("x", "y", "z"))
+    loss = LossSettings(class_weight={"b": 3.0}, label_smoothing=0.1)
+    terms = loss_terms(loss, [(np.array([0, 1]), main, 1.0), (np.array([0, 1, 2]), other, 0.5)])
+    assert terms.heads == ((0, 2), (2, 5))
+    assert terms.weights.tolist() == [1.0, 3.0, 0.5, 0.5, 0.5]
