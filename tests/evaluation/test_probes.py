@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stancelib.errors import DataError
+from stancelib.evaluation.intervals import Interval
 from stancelib.evaluation.probes import not_probed, probe_target, same_text_sets, shuffled_targets
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
@@ -91,6 +92,15 @@ def test_a_model_that_looks_at_the_target_alone_is_exposed_by_the_gap_to_its_con
     assert found.gap.value == 0.0
     assert [reason.partition(" is ")[0] for reason in found.gate()] == ["the gap to the control 'target'"]
     assert found.gate(min_gap=None) == []
+
+
+def test_the_gate_asks_for_the_whole_interval_and_can_ask_for_more():
+    statements = planted(30)
+    found = probe_target(judge_by(oracle), statements, controls=controls_of(statements), **FEW)
+    doubtful = replace(found, gap=Interval(0.02, -0.01, 0.05))
+    assert [reason[:47] for reason in doubtful.gate()] == ["the gap to the control 'text' is 0.020 [-0.010,"]
+    assert doubtful.gate(min_gap=-0.02) == []
+    assert len(found.gate(min_reliance=0.99, min_pair_accuracy=1.0)) == 2
 
 
 def test_a_model_that_uses_the_target_half_the_time_lies_between():
