@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.bundle import save_bundle
+from stancelib.analysis import check_analyses, record_analyses
+from stancelib.bundle import Bundle, save_bundle
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
@@ -89,6 +90,7 @@ def run_experiment(
         raise_errors(corpus.findings)  # before the split, which may fail on what they left over
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
+        check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": family_of(model)}, identity)
         fit_seconds = _fit(model, corpus, journal, report, resume=identity.resume)
         raw = _probabilities(model, corpus, evaluation.splits, journal)
@@ -105,10 +107,13 @@ def run_experiment(
         record_scores(journal, found, predictions)
         bundle = journal.folder / BUNDLE
         facts = {"name": name, "temperature": temperature, "decision": asdict(rule)} | _facts(model, corpus, found)
+        about = {"family": family_of(model), "uses_target": model.uses_target} | facts
         save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config)
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
         journal.model(bundle)
+        trained = StanceModel(Bundle(bundle, model, corpus.labels, about))
+        record_analyses(journal, trained, corpus, predictions, evaluation)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": bundle, "scores": found, "predictions": predictions}
     return Result(**outcome)
@@ -141,12 +146,14 @@ def evaluate_model(
     corpus = with_labels_of(corpus, model)
     with _recorded(Path(folder), name, tracker or JournalOnly(), identity) as (journal, outcome):
         _check(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
+        check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
         started = time.monotonic()
         predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}
         _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
         found = {part: _scores(said, evaluation, model.decision) for part, said in predictions.items()}
         record_scores(journal, found, predictions)
+        record_analyses(journal, model, corpus, predictions, evaluation)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": model.bundle.folder, "scores": found, "predictions": predictions}
     return Result(**outcome)

@@ -23,6 +23,38 @@ N_BINS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Analyses:
+    """What is found out about a model beside its scores.
+
+    Args:
+        probes: Whether the model uses its targets: these are blanked, shuffled and swapped.
+        controls: Compare it with models that are trained on the text alone and on the target alone.
+        behaviour: Judge the behavioural cases, capability by capability.
+        behaviour_files: Cases of your own, files or folders, judged beside the library's.
+        slices: Columns to score by parts; None takes domain, register, tranche and phenomena where there are such.
+        robustness: Score the statements with typos, in other casing, with attributions and neutral clauses.
+        report: Write an HTML page and a Markdown summary of every scored split.
+        n_explained: The worst errors shown in the report, each with the tokens that led to it; 0 for none.
+
+    Raises:
+        ValueError: If ``n_explained`` is below 0.
+    """
+
+    probes: bool = True
+    controls: bool = True
+    behaviour: bool = True
+    behaviour_files: Sequence[str] = ()
+    slices: Sequence[str] | None = None
+    robustness: bool = False
+    report: bool = True
+    n_explained: int = 12
+
+    def __post_init__(self) -> None:
+        if self.n_explained < 0:
+            raise ValueError(f"n_explained must be at least 0, got {self.n_explained}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What is scored after a fit.
 
@@ -32,7 +64,8 @@ class Evaluation:
         skip_labels: Labels left out of ``f_avg`` (SemEval-2016 leaves out NONE); without any, there is no ``f_avg``.
         calibrate: Scale the probabilities by a temperature fitted on validation.
         level: Level of the intervals around scores, in (0, 1).
-        n_resamples: Bootstrap resamples for the intervals; 0 for no intervals.
+        n_resamples: Bootstrap resamples for the intervals; 0 for no intervals, and none of the analyses that need them.
+        analyses: What is found out beside the scores.
 
     Raises:
         ValueError: If a split or headline is unknown, or ``f_avg`` has no labels to skip.
@@ -44,6 +77,7 @@ class Evaluation:
     calibrate: bool = True
     level: float = 0.95
     n_resamples: int = 2000
+    analyses: Analyses = Analyses()
 
     def __post_init__(self) -> None:
         if not self.splits:

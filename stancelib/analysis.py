@@ -1,0 +1,201 @@
+"""What an evaluation finds out beyond scores: targets, slices, behaviour, perturbations, and a report that shows them.
+
+Every question to the model goes through one memory, so that no statement is judged twice towards one target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stancelib.errors import DataError
+from stancelib.evaluation.behaviour import Behaviour, judge_suite, load_suite
+from stancelib.evaluation.findings import Findings
+from stancelib.evaluation.metrics import Evaluation
+from stancelib.evaluation.perturbations import robustness
+from stancelib.evaluation.probes import not_probed, probe_target
+from stancelib.evaluation.slices import slice_scores
+from stancelib.inference import StanceModel
+from stancelib.journal import Journal
+from stancelib.models.tfidf import Tfidf
+from stancelib.schema import TRAIN, Corpus, Predictions, Statements
+from stancelib.training.ngrams import Ngrams
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Scores = Mapping[str, Mapping[str, float]]
+N_SLICE_RESAMPLES = 1000
+
+
+class Memory:
+    """A model that is asked about each text towards each target once.
+
+    Args:
+        model: The model. It must judge by text and target alone, as all families of the library do.
+        known: Answers that it gave before.
+    """
+
+    def __init__(self, model: StanceModel, known: Iterable[Predictions] = ()) -> None:
+        self.model = model
+        self._answers: dict[tuple[str, str | None], NDArray[np.float64]] = {}
+        for said in known:
+            self._answers.update(zip(self._keys(said.statements), said.probabilities, strict=True))
+
+    def __call__(self, statements: Statements) -> Predictions:
+        """Predictions with the model's calibration and decision rule."""
+        import numpy as np
+
+        keys = self._keys(statements)
+        new = list({key: row for row, key in enumerate(keys) if key not in self._answers}.values())
+        if new:
+            asked = Statements([statements.texts[row] for row in new], [statements.targets[row] for row in new])
+            said = self.model.judge(asked).probabilities
+            self._answers.update(zip([keys[row] for row in new], said, strict=True))
+        labels = self.model.labels
+        probabilities = np.array([self._answers[key] for key in keys]).reshape(len(keys), len(labels))
+        return self.model.decision.apply(statements, labels, probabilities)
+
+    def _keys(self, statements: Statements) -> list[tuple[str, str | None]]:
+        targets = statements.targets if self.model.manifest["uses_target"] else [None] * len(statements)
+        return list(zip(statements.texts, targets, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """Two models that see less than a stance needs.
+
+    Args:
+        text: Trained on the texts alone.
+        target: Trained on the targets alone.
+    """
+
+    text: Tfidf
+    target: Tfidf
+
+    @classmethod
+    def fit(cls, train: Statements) -> Controls:
+        """Word n-grams under a logistic regression, for either.
+
+        Raises:
+            DataError: If a label has no training row.
+        """
+        ngrams = Ngrams(char=None)
+        text, target = (
+            Tfidf(ngrams=ngrams, use_target=False).fit(part) for part in (train, _with_target_as_text(train))
+        )
+        return cls(text, target)
+
+    def judge(self, statements: Statements) -> dict[str, Predictions]:
+        """What they say about labelled statements, by name."""
+        assert statements.labels is not None
+        asked = {"text": (self.text, statements), "target": (self.target, _with_target_as_text(statements))}
+        return {
+            name: Predictions(statements, statements.labels, model.predict_proba(seen))
+            for name, (model, seen) in asked.items()
+        }
+
+
+def _with_target_as_text(statements: Statements) -> Statements:
+    return replace(statements, texts=[target or "" for target in statements.targets])
+
+
+def check_analyses(evaluation: Evaluation, corpus: Corpus) -> None:
+    """Refuse slices and behavioural cases that can't be had, before anything is fitted.
+
+    Raises:
+        DataError: If a split lacks a column to slice by, or a file of cases is missing or breaks a rule.
+    """
+    wanted = evaluation.analyses
+    for split in evaluation.splits:
+        for name in wanted.slices or ():
+            corpus.split(split).column(name)
+    if wanted.behaviour and wanted.behaviour_files:
+        load_suite(wanted.behaviour_files, labels=corpus.labels)
+
+
+def record_analyses(
+    journal: Journal,
+    model: StanceModel,
+    corpus: Corpus,
+    predictions: Mapping[str, Predictions],
+    evaluation: Evaluation,
+) -> None:
+    """Analyse every scored split and keep what is found: tables, and metrics for the first of the splits.
+
+    Args:
+        journal: Of the run.
+        model: The trained model.
+        corpus: Its training split, where there is one, trains the controls and tells seen targets from unseen ones.
+        predictions: What the model said about each scored split.
+        evaluation: What is looked into.
+    """
+    memory, wanted = Memory(model, predictions.values()), evaluation.analyses
+    train = corpus.splits.get(TRAIN)
+    controls = _controls(train) if wanted.probes and wanted.controls and evaluation.n_resamples else None
+    suite = load_suite(wanted.behaviour_files, labels=model.labels) if wanted.behaviour else []
+    behaviour = judge_suite(memory, suite) if suite else None
+    for split, said in predictions.items():
+        found = analyse(memory, said, evaluation, train=train, controls=controls, behaviour=behaviour)
+        for name, columns in found.tables(split).items():
+            journal.table(name, columns)
+        if split == next(iter(predictions)):
+            journal.metrics(found.metrics())
+
+
+def analyse(
+    memory: Memory,
+    said: Predictions,
+    evaluation: Evaluation,
+    *,
+    train: Statements | None = None,
+    controls: Controls | None = None,
+    behaviour: Behaviour | None = None,
+) -> Findings:
+    """Probes, slices and perturbations of one scored split.
+
+    Args:
+        memory: The model.
+        said: Its labelled predictions of the split.
+        evaluation: What is looked into, with which score and intervals.
+        train: Training statements, for the slices by seen and unseen targets.
+        controls: Models trained on less.
+        behaviour: What the model did on the behavioural cases; passed on.
+    """
+    wanted, statements, remarks = evaluation.analyses, said.statements, {}
+    if not evaluation.n_resamples:
+        reason = "it needs intervals, and evaluation.n_resamples is 0."
+        return Findings(behaviour=behaviour, remarks={"probe": reason, "slices": reason})
+    options = {"level": evaluation.level, "n_resamples": evaluation.n_resamples}
+    scored = options | {"skip_labels": evaluation.skip_labels}
+    probe = None
+    if wanted.probes and (reason := not_probed(statements)):
+        remarks["probe"] = reason
+    elif wanted.probes:
+        judged = controls.judge(statements) if controls else None
+        probe = probe_target(memory, statements, controls=judged, score=evaluation.headline, **scored)  # type: ignore[arg-type]
+    return Findings(
+        probe=probe,
+        slices=slice_scores(
+            said,
+            columns=wanted.slices,
+            training_targets=None if train is None else train.targets,
+            level=evaluation.level,
+            n_resamples=min(evaluation.n_resamples, N_SLICE_RESAMPLES),
+        ),
+        behaviour=behaviour,
+        robustness=robustness(memory, statements, headline=evaluation.headline, **scored)  # type: ignore[arg-type]
+        if wanted.robustness
+        else None,
+        remarks=remarks,
+    )
+
+
+def _controls(train: Statements | None) -> Controls | None:
+    """None without training statements of every label."""
+    try:
+        return None if train is None else Controls.fit(train)
+    except DataError:
+        return None
