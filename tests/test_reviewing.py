@@ -82,6 +82,11 @@ def test_the_most_different_statements_cover_every_topic():
     assert queue[0]["text"].startswith("fish")
 
 
+def test_statements_that_are_all_alike_are_each_queued_once():
+    said = Predictions(Statements(["the very same words"] * 5, [None] * 5), LABELS, np.full((5, 3), 1 / 3))
+    assert {row["id"] for row in review_queue(said, n_each=9, reasons=["different"])} == {"1", "2", "3", "4", "5"}
+
+
 def test_reasons_take_turns_and_a_statement_with_two_takes_one_row():
     said = judged(make_statements(30), unsure=[4, 17])
     queue = review_queue(said, noise=noise_of(said, [4, 9]), n_each=2)
