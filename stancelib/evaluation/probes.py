@@ -67,13 +67,8 @@ class TargetProbe:
 
     def metrics(self) -> dict[str, float]:
         """All numbers as metrics, such as ``probe/target_reliance`` and ``probe/target_reliance_low``."""
-        found: dict[str, float | None] = {
-            "right": self.right,
-            "blanked": self.blanked,
-            "shuffled": self.shuffled,
-            "swapped": self.swapped,
-            "n_pairs": float(self.n_pairs),
-        }
+        names = ("right", "blanked", "shuffled", "swapped", "n_pairs")
+        found: dict[str, float | None] = {name: getattr(self, name) for name in names}
         found |= {f"control_{name}": score for name, score in self.controls.items()}
         for name in ("target_reliance", "swap_reliance", "pair_accuracy", "gap"):
             if (interval := getattr(self, name)) is not None:
@@ -86,11 +81,10 @@ class TargetProbe:
     ) -> list[str]:
         """Why the model fails to prove that it uses its targets, one sentence per reason; empty if it passes.
 
-        Every number must lie above its bound with its whole interval. A target-blind model fails on reliance and pair
-        accuracy, one that looks at nothing but the target on the gap.
+        A target-blind model fails on reliance and pair accuracy, one that looks at the target alone on the gap.
 
         Args:
-            min_reliance: Bound for ``target_reliance``.
+            min_reliance: What the whole interval of ``target_reliance`` must lie above; the others likewise.
             min_pair_accuracy: Bound for ``pair_accuracy``; without pairs it isn't asked.
             min_gap: Bound for ``gap``; without controls, or with None, it isn't asked.
         """
