@@ -13,9 +13,11 @@ from stancelib.cli.console import err, out
 from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from stancelib.evaluation.faithfulness import Explanation
     from stancelib.inference import Prediction, StanceModel
     from stancelib.scoring import RowColumns
 
+N_LISTED, FAINTEST = 5, 0.1
 FILE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
 
 
@@ -38,10 +40,13 @@ def predict(
     ] = None,
     keep_going: Annotated[bool, typer.Option(help="Leave rows without a text unanswered instead of stopping.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer to one statement as JSON.")] = False,
+    explained: Annotated[bool, typer.Option("--explain", help="Show which tokens led to the answer.")] = False,
 ) -> None:
     """Say what a statement does to its target, or score a file row by row.
 
     stancelib predict runs/…/model "Yes, once the fence is up." --target "a meeting"
+
+    stancelib predict runs/…/model "Yes, once the fence is up." --target "a meeting" --explain
 
     stancelib predict runs/…/model statements.csv -o scored.csv
 
@@ -52,6 +57,8 @@ def predict(
 
     loaded = load(model)
     if source == "-" or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
+        if explained:
+            err.print("[yellow]--explain is for a single statement; rows of files are scored without it.[/yellow]")
         columns = RowColumns(text=text_column, target=target_column, fixed_target=target, keep_going=keep_going)
         _score_file(loaded, source, output, input_format, columns)
         return
@@ -59,12 +66,22 @@ def predict(
         raise ConfigError("the statement is empty. Give a text, a file, or - for standard input.")
     if loaded.manifest["uses_target"] and target is None:
         err.print("[yellow]This model judges a statement towards a target; give one with --target.[/yellow]")
-    _show(loaded, loaded.predict(source, target)[0], as_json=as_json)
+    explanation = None
+    if explained:
+        from stancelib.explaining import explain
+
+        explanation = explain(loaded, source, target)
+    _show(loaded, loaded.predict(source, target)[0], explanation, as_json=as_json)
+    if explanation and not as_json:
+        _show_explanation(loaded, explanation)
 
 
-def _show(model: StanceModel, said: Prediction, *, as_json: bool) -> None:
+def _show(model: StanceModel, said: Prediction, explanation: Explanation | None, *, as_json: bool) -> None:
     if as_json:
         answer = asdict(said)
+        if explanation:
+            answer["explanation"] = {"method": explanation.method, "target_weight": explanation.target_weight}
+            answer["explanation"]["tokens"] = explanation.tokens
         out.file.write(json.dumps(answer, ensure_ascii=False) + "\n")
         return
     width = max(map(len, model.labels))
@@ -73,6 +90,32 @@ def _show(model: StanceModel, said: Prediction, *, as_json: bool) -> None:
         out.print(f"{name:<{width}}  {probability:6.1%}  {'█' * round(30 * probability)}", style=style, highlight=False)
     if said.abstained:
         out.print(f"abstains: can't rule out {', '.join(said.prediction_set)}", style="yellow", highlight=False)
+
+
+def _show_explanation(model: StanceModel, found: Explanation) -> None:
+    """The statement with its tokens shaded, the strongest of them in figures, and what deleting them does."""
+    from rich.text import Text
+
+    from stancelib.evaluation.faithfulness import faithfulness
+
+    shaded, most = Text(found.text), max(map(abs, found.weights), default=0.0) or 1.0
+    for (start, end), weight in zip(found.spans, found.weights, strict=True):
+        if (strength := abs(weight) / most) >= FAINTEST:
+            light = 235 - int(130 * strength)
+            style = f"rgb({light},235,{light})" if weight > 0 else f"rgb(255,{light},{light})"
+            shaded.stylize(f"black on {style}", start, end)
+    out.print()
+    out.print(shaded, soft_wrap=True)
+    tokens, order = found.tokens, found.strongest_first
+    for verb, listed in (("for", order[:N_LISTED]), ("against", order[::-1][:N_LISTED])):
+        sign = 1 if verb == "for" else -1
+        named = [f"{tokens[at][0]} {tokens[at][1]:+.2f}" for at in listed if sign * tokens[at][1] > most * FAINTEST]
+        if named:
+            out.print(f"{verb} {found.label}: {', '.join(named)}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"the target: {found.target_weight:+.2f} ({found.method})", style="dim", highlight=False)
+    if checked := faithfulness(model.judge, [found]):
+        drops = f"without the strongest tokens {checked.strongest:.3f}, without random ones {checked.random:.3f}"
+        out.print(f"p({found.label}) drops by: {drops}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _score_file(model: StanceModel, source: str, output: str, form: str | None, columns: RowColumns) -> None:
