@@ -151,7 +151,7 @@ def _swapped_differences(sums: Sequence[ClusterSums], n_permutations: int, seed:
     random = np.random.default_rng(seed + 1)
     moved = []
     for start in range(0, n_permutations, 256):
-        swaps = random.integers(2, size=(min(256, n_permutations - start), len(first))).astype(np.float32)
+        swaps = random.integers(2, size=(min(256, n_permutations - start), len(first))).astype(np.float64)
         moved.append(swaps @ (second - first))
     moved_PD = np.concatenate(moved)
     one, other = sums[0].scores(first.sum(axis=0) + moved_PD), sums[1].scores(second.sum(axis=0) - moved_PD)

@@ -125,7 +125,7 @@ def _matthews(
     return correlation
 
 
-def resamples(n_clusters: int, n_resamples: int, seed: int) -> list[NDArray[np.float32]]:
+def resamples(n_clusters: int, n_resamples: int, seed: int) -> list[NDArray[np.float64]]:
     """How often each cluster is drawn in each resample: chunks of shape (≤ 256, n_clusters)."""
     import numpy as np
 
@@ -135,7 +135,7 @@ def resamples(n_clusters: int, n_resamples: int, seed: int) -> list[NDArray[np.f
         drawn = random.integers(n_clusters, size=(min(CHUNK, n_resamples - start), n_clusters))
         offsets = np.arange(len(drawn))[:, None] * n_clusters
         counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)
-        chunks.append(counts.reshape(len(drawn), n_clusters).astype(np.float32))
+        chunks.append(counts.reshape(len(drawn), n_clusters).astype(np.float64))
     return chunks
 
 

@@ -1,0 +1,89 @@
+"""``stancelib review`` and ``take-back``: doubtful statements out to people, their labels back in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stancelib.cli.console import err, out
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="The data, as for train: data=files data.path=x.csv")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(review)
+    app.command("take-back")(take_back)
+
+
+def review(
+    model: Annotated[str, typer.Argument(help="A bundle or run folder, runs:/<id>, or models:/<name>@<alias>.")],
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File for the queue, CSV or TSV.")] = Path(
+        "review.csv"
+    ),
+    split: Annotated[str, typer.Option(help="Split to look through.")] = "train",
+    n_each: Annotated[int, typer.Option("-n", min=1, help="Statements per reason.")] = 50,
+    noise: Annotated[
+        bool, typer.Option(help="Rank likely mislabelled rows too, by cross-validating model=tfidf.")
+    ] = True,
+) -> None:
+    """Queue the statements most worth a second look: uncertain, likely mislabelled, unlike the others.
+
+    Example: stancelib review runs/…/model data=statements -o review.csv
+    """
+    from stancelib.app import compose
+    from stancelib.evaluation.label_noise import label_noise
+    from stancelib.experiment import with_labels_of
+    from stancelib.inference import load
+    from stancelib.models.tfidf import Tfidf
+    from stancelib.reviewing import review_queue, write_queue
+    from stancelib.schema import Judge, Predictions, Statements
+
+    def fit(statements: Statements) -> Judge:
+        fitted = Tfidf().fit(statements)
+        return lambda others: Predictions(others, fitted.labels_, fitted.predict_proba(others))
+
+    with err.status("looking for doubtful statements"):
+        loaded = load(model)
+        parts, _ = compose(overrides or [], ("data",))
+        statements = with_labels_of(parts["data"], loaded).split(split)
+        found = label_noise(statements, fit) if noise else None
+        queue = review_queue(loaded.judge(statements), noise=found, n_each=n_each, split=split)
+    write_queue(output, queue)
+    out.print(f"{len(queue)} statements to review in {output}: fill in the column corrected_label", highlight=False)
+
+
+def take_back(
+    reviewed: Annotated[Path, typer.Argument(help="The queue with the column corrected_label filled in.")],
+    reviewer: Annotated[str, typer.Option(help="Who decided; kept in the record of changes.")],
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the corrected corpus.")] = Path("reviewed"),
+) -> None:
+    """Take reviewed labels back: a corrected corpus and a record of every change.
+
+    Example: stancelib take-back review.csv --reviewer ada data=statements
+    """
+    from stancelib.app import compose
+    from stancelib.reviewing import take_back as read_back
+
+    parts, _ = compose(overrides or [], ("data",))
+    done = read_back(parts["data"], reviewed, reviewer=reviewer)
+    output.mkdir(parents=True, exist_ok=True)
+    for split, statements in done.corpus.splits.items():
+        _write(output / f"{split}.jsonl", {name: statements.column(name) for name in statements.column_names})
+    if done.changes:
+        _write(output / "changes.csv", done.columns())
+    out.print(
+        f"{len(done.changes)} labels reviewed, {done.n_corrected} corrected; written to {output}", highlight=False
+    )
+
+
+def _write(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
+    from stancelib.data.writing import write_rows
+
+    with write_rows(path) as write:
+        write([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])

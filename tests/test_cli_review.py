@@ -1,0 +1,63 @@
+import csv
+import json
+
+import pytest
+
+from stancelib.experiment import run_experiment
+from stancelib.models.tfidf import Tfidf
+
+from .conftest import make_corpus, make_rows, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_experiment(corpus=make_corpus(), model=Tfidf(), folder=tmp_path_factory.mktemp("runs") / "tfidf").folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    return f"data.path={{train: {write_jsonl(tmp_path / 'train.jsonl', make_rows(45))}}}"
+
+
+def corrected(path, label):
+    rows = list(csv.DictReader(path.open()))
+    rows[0]["corrected_label"] = label
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows[0]
+
+
+def test_a_queue_goes_out_and_its_corrections_come_back_on_record(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "4").code == 0
+    row = corrected(in_tmp / "review.csv", "propose")
+    done = cli("take-back", "review.csv", "--reviewer", "ada", "data=files", data)
+    assert done.code == 0
+    assert "1 labels reviewed" in done.out
+    (change,) = csv.DictReader((in_tmp / "reviewed" / "changes.csv").open())
+    assert (change["id"], change["old"], change["new"], change["reviewer"]) == (
+        row["id"],
+        row["label"],
+        "propose",
+        "ada",
+    )
+    rows = [json.loads(line) for line in (in_tmp / "reviewed" / "train.jsonl").open()]
+    assert len(rows) == 45
+    assert {r["id"]: r["label"] for r in rows}[row["id"]] == "propose"
+
+
+def test_without_noise_nothing_is_called_mislabelled(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "3", "--no-noise").code == 0
+    reasons = {row["reason"] for row in csv.DictReader((in_tmp / "review.csv").open())}
+    assert reasons
+    assert not any("mislabelled" in reason for reason in reasons)
+
+
+def test_an_unknown_label_is_refused_with_its_row(cli, run, data, in_tmp):
+    cli("review", run, "data=files", data, "-n", "2", "--no-noise")
+    corrected(in_tmp / "review.csv", "rejct")
+    done = cli("take-back", "review.csv", "--reviewer", "ada", "data=files", data)
+    assert done.code == 2
+    assert "did you mean 'reject'" in done.err
+    assert not (in_tmp / "reviewed").exists()
