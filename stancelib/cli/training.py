@@ -98,6 +98,19 @@ def _show(result: Result, evaluation: Evaluation) -> None:
         _line("tracked", result.url)
     if result.message:
         err.print("[yellow]" + result.message.replace("[", r"\[") + "[/yellow]", soft_wrap=True)
+    if spent := _spending(result):
+        _line("test", spent)
+
+
+def _spending(result: Result) -> str:
+    """How often the test split was scored by now; empty if it wasn't, or the tracking store doesn't say."""
+    from stancelib.schema import TEST
+    from stancelib.tracking.spending import spending_of
+
+    if TEST not in result.predictions:
+        return ""
+    spent = spending_of(result.folder, result.predictions[TEST].statements.digest[:12])
+    return f"this test split has now been scored {spent.n} time{'s' * (spent.n != 1)}" if spent else ""
 
 
 def _line(name: str, value: str) -> None:
@@ -108,13 +121,15 @@ def _line(name: str, value: str) -> None:
 def _help() -> None:
     from rich.table import Table
 
-    from stancelib.options import config_dir, options
+    from stancelib.options import COMPONENTS, config_dir, options
 
     out.print(TRAIN_HELP, highlight=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for group, choices in options().items():
+        if group not in COMPONENTS:  # such as the gates of `stancelib promote`
+            continue
         table.add_section()
         table.add_row(f"{group}=", "")
         for option, line in choices.items():

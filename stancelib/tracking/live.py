@@ -10,6 +10,7 @@ from stancelib.errors import ConfigError, require
 from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import Mirror, Stopped, Waiting
+from stancelib.tracking.model import CHAMPION
 from stancelib.tracking.store import is_local, patience, public, reason, resolve_uri, run_url
 
 POLL_SECONDS = 1.0
@@ -32,11 +33,11 @@ class MlflowTracker:
         uri: The tracking address; None takes ``MLFLOW_TRACKING_URI``, or else ``mlflow.db`` in the current folder.
         experiment: Name of the experiment; made if it isn't there.
         registered_model: Name under which the model of a finished run is registered; None registers nothing.
-        alias: Alias given to that version, such as ``champion``.
+        alias: Alias given to that version, such as ``newest``; ``champion`` is given by ``stancelib promote`` alone.
         flush_seconds: The longest that ``close`` waits for a server.
 
     Raises:
-        ConfigError: If ``alias`` comes without ``registered_model``, or ``flush_seconds`` is negative.
+        ConfigError: If ``alias`` is ``champion`` or lacks a ``registered_model``, or ``flush_seconds`` is negative.
     """
 
     def __init__(
@@ -51,6 +52,11 @@ class MlflowTracker:
         if alias and not registered_model:
             raise ConfigError(
                 f"alias '{alias}' needs registered_model: an alias names a version of a registered model."
+            )
+        if alias == CHAMPION:
+            raise ConfigError(
+                f"alias '{CHAMPION}' is not given by training: it is earned. Take another, such as newest, and run "
+                f"`stancelib promote <run> --name {registered_model}` afterwards."
             )
         if flush_seconds < 0:
             raise ConfigError(f"flush_seconds must be at least 0, got {flush_seconds}.")

@@ -11,8 +11,10 @@ from stancelib.tracking.link import Link
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL = "model"  # ``runs:/<run id>/model`` is the model of a run
+CHAMPION = "champion"  # the alias that ``stancelib promote`` alone may give
 
 
 def log_model(client: MlflowClient, link: Link, bundle: Path) -> None:
@@ -70,7 +72,15 @@ def score_model(client: MlflowClient, link: Link, folder: Path) -> None:
 
 
 def register_model(client: MlflowClient, link: Link, name: str) -> None:
-    """Make the model a version of a registered model, and give it the alias unless a newer run has it."""
+    """Make the model a version of a registered model, and give it the alias unless promotion or a newer run has it."""
+    version = ensure_version(client, name, link.run_id, link.model_id)
+    alias = link.destination.alias
+    if alias and not is_governed(client, name, alias) and not _newer_run_has(client, link, name, alias):
+        client.set_registered_model_alias(name, alias, str(version.version))
+
+
+def ensure_version(client: MlflowClient, name: str, run_id: str, model_id: str) -> ModelVersion:
+    """The version of a registered model that holds a run's model, both made if they aren't there."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -78,15 +88,21 @@ def register_model(client: MlflowClient, link: Link, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    versions = client.search_model_versions(f"name = '{name}' AND run_id = '{link.run_id}'")
+    versions = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
     if versions:
-        version = versions[0]
-    else:
-        source = client.get_logged_model(link.model_id).artifact_location
-        version = client.create_model_version(name, source, link.run_id, model_id=link.model_id)
-    alias = link.destination.alias
-    if alias and not _newer_run_has(client, link, name, alias):
-        client.set_registered_model_alias(name, alias, str(version.version))
+        return versions[0]
+    source = client.get_logged_model(model_id).artifact_location
+    return client.create_model_version(name, source, run_id, model_id=model_id)
+
+
+def is_governed(client: MlflowClient, name: str, alias: str) -> bool:
+    """Whether only ``stancelib promote`` may move this alias: it is ``champion``, or promotion has set it before."""
+    return alias == CHAMPION or governed_tag(alias) in client.get_registered_model(name).tags
+
+
+def governed_tag(alias: str) -> str:
+    """The tag of a registered model by which promotion claims an alias."""
+    return f"promotion.{alias}"
 
 
 def _newer_run_has(client: MlflowClient, link: Link, name: str, alias: str) -> bool:

@@ -59,11 +59,11 @@ def test_a_server_that_does_not_answer_is_one_sentence(monkeypatch):
 
 
 def test_a_model_is_found_by_run_alias_version_and_id(uri, tmp_path):
-    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="champion")
+    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="newest")
     tracked_run(tmp_path / "run", tracker, label="propose")
     (model,) = connect(uri).search_logged_models([tracker.experiment_id])
     addresses = [f"runs:/{tracker.run_id}", f"runs:/{tracker.run_id}/model", f"models:/{model.model_id}"]
-    addresses += ["models:/stance@champion", "models:/stance/1", "models:/stance/latest"]
+    addresses += ["models:/stance@newest", "models:/stance/1", "models:/stance/latest"]
     for address in addresses:
         folder = download_model(address, tracking_uri=uri)
         assert (folder / "label.txt").read_text() == "propose"

@@ -200,17 +200,17 @@ def test_the_model_comes_back_from_a_server(tmp_path, server, loadable, monkeypa
     from stancelib.tracking import download_model
 
     server.start()
-    tracker = MlflowTracker(uri=server.uri, registered_model="stance", alias="champion")
+    tracker = MlflowTracker(uri=server.uri, registered_model="stance", alias="newest")
     tracked_run(tmp_path / "run", tracker, label="propose")
     assert tracker.complete
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    for address in (f"runs:/{tracker.run_id}", "models:/stance@champion"):
+    for address in (f"runs:/{tracker.run_id}", "models:/stance@newest"):
         folder = download_model(address)
         assert (folder / "label.txt").read_text() == "propose"
         assert (folder / "weights" / "w.json").read_text() == "[1]"
     import mlflow
 
-    for address in (f"runs:/{tracker.run_id}/model", "models:/stance@champion"):
+    for address in (f"runs:/{tracker.run_id}/model", "models:/stance@newest"):
         assert mlflow.pyfunc.load_model(address).predict([{"text": "a"}]) == ["propose"]
 
 

@@ -55,11 +55,11 @@ def test_times_are_those_of_the_run_not_of_the_mirror(uri, tmp_path):
 def test_the_model_of_a_run_loads_from_run_and_registry(uri, tmp_path, loadable):
     import mlflow
 
-    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="champion")
+    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="newest")
     tracked_run(tmp_path / "run", tracker, label="propose")
     mlflow.set_tracking_uri(uri)
     try:
-        for address in (f"runs:/{tracker.run_id}/model", "models:/stance@champion", "models:/stance/1"):
+        for address in (f"runs:/{tracker.run_id}/model", "models:/stance@newest", "models:/stance/1"):
             assert mlflow.pyfunc.load_model(address).predict([{"text": "a"}]) == ["propose"]
     finally:
         mlflow.set_tracking_uri(None)
@@ -75,14 +75,14 @@ def test_validation_scores_are_attached_to_the_model_with_their_dataset(uri, tmp
 
 
 def test_syncing_again_changes_nothing(uri, tmp_path):
-    tracked_run(tmp_path / "run", MlflowTracker(uri=uri, registered_model="stance", alias="champion"))
+    tracked_run(tmp_path / "run", MlflowTracker(uri=uri, registered_model="stance", alias="newest"))
     before = record_of(uri)
     assert [result.outcome for result in sync(tmp_path)] == ["unchanged"]
     assert record_of(uri) == before
 
 
 def test_replaying_from_the_start_changes_nothing(uri, tmp_path):
-    tracked_run(tmp_path / "run", MlflowTracker(uri=uri, registered_model="stance", alias="champion"))
+    tracked_run(tmp_path / "run", MlflowTracker(uri=uri, registered_model="stance", alias="newest"))
     before = record_of(uri)
     link = Link.load(tmp_path / "run")
     link.offset, link.model_id = 0, ""
@@ -227,7 +227,7 @@ def test_points_count_as_sent_only_when_mlflow_has_answered(uri, tmp_path, monke
 
 
 def test_an_alias_does_not_go_back_to_an_older_run(uri, tmp_path):
-    destination = {"uri": uri, "registered_model": "stance", "alias": "champion"}
+    destination = {"uri": uri, "registered_model": "stance", "alias": "newest"}
     tracked_run(tmp_path / "old", JournalOnly())
     time.sleep(0.01)
     tracker = MlflowTracker(**destination)
@@ -238,11 +238,11 @@ def test_an_alias_does_not_go_back_to_an_older_run(uri, tmp_path):
 
     client = connect(uri)
     assert len(client.search_model_versions("name = 'stance'")) == 2
-    assert client.get_model_version_by_alias("stance", "champion").run_id == tracker.run_id
+    assert client.get_model_version_by_alias("stance", "newest").run_id == tracker.run_id
 
 
 def test_a_failed_run_registers_no_model(uri, tmp_path):
-    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="champion")
+    tracker = MlflowTracker(uri=uri, registered_model="stance", alias="newest")
     tracked_run(tmp_path / "run", tracker, error=RuntimeError())
     assert tracker.complete
     assert_complete(only(record_of(uri)), status="FAILED")

@@ -1,0 +1,223 @@
+"""The gates one by one: what passes, what fails, and what a failed one says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stancelib.errors import ConfigError
+from stancelib.promoting import Candidate, Gates, judge
+from stancelib.schema import Predictions
+
+from .conftest import make_statements
+
+NUMBERS = {
+    "validation/ece": 0.05,
+    "behaviour/all": 0.1,
+    "behaviour/idiom": 0.6,
+    "behaviour/sarcasm": 0.9,
+    "probe/target_reliance": 0.3,
+    "probe/target_reliance_low": 0.2,
+    "probe/target_reliance_high": 0.4,
+    "probe/pair_accuracy": 0.5,
+    "probe/pair_accuracy_low": 0.4,
+    "probe/pair_accuracy_high": 0.6,
+}
+REGISTERS = ("chat", "quote")
+
+
+def answers(n_right, n=120, *, start=0):
+    """Predictions of ``n`` statements in clusters of one, of which the first ``n_right`` are right."""
+    statements = make_statements(n, start=start)
+    statements = replace(
+        statements,
+        targets=[f"plan {row}" for row in range(n)],
+        columns={"register": [REGISTERS[row % 2] for row in range(n)]},
+    )
+    said = np.where(np.arange(n) < n_right, statements.gold, (statements.gold + 1) % 3)
+    return Predictions(statements, statements.labels, np.eye(3)[said] * 0.7 + 0.1)
+
+
+def run(n_right=108, *, without="", digest="", start=0, **numbers):
+    said = answers(n_right, start=start)
+    metrics = {
+        name: value for name, value in (NUMBERS | numbers).items() if not without or not name.startswith(without)
+    }
+    return Candidate(name="tfidf", metrics=metrics, digest=digest or said.statements.digest[:12], predictions=said)
+
+
+def failed(candidate, champion=None, **gates):
+    """The failed gates by name, each with its reason."""
+    verdict = judge(candidate, champion, Gates(**gates), split="validation")
+    assert verdict.passed is (not verdict.failed)
+    return {check.gate: check.reason for check in verdict.failed}
+
+
+def test_a_run_above_all_floors_passes_and_a_first_champion_needs_no_predecessor():
+    verdict = judge(run(), None, Gates(), split="validation")
+    assert verdict.passed
+    first, *_ = verdict.checks
+    assert (first.gate, first.measured) == ("macro_f1", "there is no champion yet")
+    assert {check.gate for check in verdict.checks} >= {"every slice", "every capability", "ece", "pair accuracy"}
+
+
+def test_a_drop_that_is_no_chance_is_refused():
+    (reason,) = failed(run(78), run(108)).values()
+    assert "is more than chance (p = 0.0002)" in reason
+
+
+def test_a_better_or_equal_run_passes():
+    assert failed(run(115), run(108)) == {}
+    assert failed(run(108), run(108)) == {}
+
+
+def test_a_drop_that_may_be_chance_passes_up_to_max_drop():
+    candidate, champion = run(104), run(108)
+    (reason,) = failed(candidate, champion).values()
+    assert "is over max_drop (0.02), though the test can't tell it from chance" in reason
+    assert failed(candidate, champion, max_drop=0.05) == {}
+    assert failed(candidate, champion, max_drop=None) == {}
+
+
+def test_a_sure_drop_within_the_tolerance_passes():
+    candidate, champion = run(96), run(108)
+    assert "is more than chance" in failed(candidate, champion, max_drop=None)["macro_f1"]
+    assert failed(candidate, champion, tolerance=0.12, max_drop=0.12) == {}
+
+
+def test_scores_on_different_splits_are_not_compared():
+    reason = failed(run(120), run(12, digest="0123456789ab"))["macro_f1"]
+    assert "on 0123456789ab: scores on different statements can't be compared" in reason
+    assert "rescore_champion=true" in reason
+
+
+def test_the_rows_are_compared_even_where_the_digests_claim_to_be_equal():
+    candidate, champion = run(120, digest="aa"), run(12, digest="aa", start=500)
+    assert "not about the same statements" in failed(candidate, champion)["macro_f1"]
+
+
+def test_a_champion_without_predictions_is_no_free_pass():
+    champion = replace(run(), predictions=None)
+    assert "has no predictions of this split" in failed(run(), champion)["macro_f1"]
+
+
+def test_a_run_without_predictions_fails_score_and_slices():
+    found = failed(replace(run(), predictions=None))
+    assert set(found) == {"macro_f1", "slices"}
+    assert all("train it with that split in evaluation.splits" in reason for reason in found.values())
+
+
+def test_a_slice_below_its_floor_is_named():
+    assert {"slice register/chat", "slice register/quote"} <= set(failed(run(108), min_slice=0.95))
+    assert set(failed(run(108), slice_floors={"register/chat": 0.99})) == {"slice register/chat"}
+    assert "slice register/chat" not in failed(run(108), min_slice=0.95, slice_floors={"register/chat": None})
+
+
+def test_a_floor_for_a_slice_that_is_not_there_fails():
+    reason = failed(run(), slice_floors={"register/chatt": 0.1})["slice register/chatt"]
+    assert "did you mean 'register/chat'?" in reason
+
+
+def test_slices_too_small_to_judge_fail_only_if_all_are():
+    few = answers(12, 12)
+    small = Candidate(name="tfidf", metrics=NUMBERS, digest="aa", predictions=few)
+    assert "large enough to judge; min_slice=null leaves the gate out" in failed(small)["slices"]
+    assert failed(small, min_slice=None) == {}
+
+
+def test_a_capability_below_its_floor_is_named_and_their_mean_is_no_capability():
+    assert set(failed(run(), min_behaviour=0.7)) == {"capability idiom"}
+    assert failed(run(), min_behaviour=0.7, behaviour_floors={"idiom": 0.6}) == {}
+    assert set(failed(run(), behaviour_floors={"sarcasm": 0.95})) == {"capability sarcasm"}
+
+
+def test_probabilities_that_do_not_mean_what_they_say_fail():
+    assert set(failed(run(**{"validation/ece": 0.11}))) == {"ece"}
+    assert failed(run(**{"validation/ece": 0.1})) == {}
+
+
+def test_target_use_must_be_proved_with_the_whole_interval():
+    assert set(failed(run(**{"probe/target_reliance_low": 0.0}))) == {"target reliance"}
+    assert set(failed(run(), min_target_reliance=0.2)) == {"target reliance"}
+    assert set(failed(run(**{"probe/pair_accuracy_low": 0.0}))) == {"pair accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "gate", "option", "step"),
+    [
+        ("behaviour/", "capabilities", "min_behaviour", "evaluation.analyses.behaviour=true"),
+        ("validation/ece", "ece", "max_ece", "evaluation.splits"),
+        ("probe/target", "target reliance", "min_target_reliance", "evaluation.analyses.probes=true"),
+        ("probe/pair", "pair accuracy", "min_pair_accuracy", "evaluation.analyses.probes=true"),
+    ],
+)
+def test_a_missing_number_fails_its_gate_unless_the_gate_is_left_out(numbers, gate, option, step):
+    found = failed(run(without=numbers))
+    assert set(found) == {gate}
+    assert step in found[gate]
+    assert failed(run(without=numbers), **{option: None}) == {}
+
+
+@pytest.mark.parametrize("name", ["validation/ece", "probe/target_reliance_low", "probe/pair_accuracy_low"])
+def test_a_number_that_is_none_counts_as_missing(name):
+    assert len(failed(run(**{name: float("nan")}))) == 1
+
+
+def test_data_without_pairs_is_told_from_probes_that_were_off():
+    reason = failed(run(without="probe/pair", **{"probe/n_pairs": 0.0}))["pair accuracy"]
+    assert "no two statements share their text" in reason
+
+
+def test_the_digest_of_a_verdict_changes_with_any_number():
+    first, same, other = (
+        judge(run(**{"validation/ece": e}), None, Gates(), split="validation") for e in (0.05, 0.05, 0.06)
+    )
+    assert first.digest == same.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"score": "macrof1"}, r"score must be one of .*, got 'macrof1'; did you mean 'macro_f1'\?"),
+        ({"score": "f_avg"}, "score 'f_avg' needs skip_labels"),
+        ({"alpha": 1.0}, "alpha must be above 0 and below 1, got 1"),
+        ({"tolerance": -0.1}, "tolerance must be at least 0"),
+        ({"tolerance": 0.1}, r"max_drop must be at least tolerance \(0.1\), got 0.02"),
+        ({"max_ece": 2.0}, "max_ece must be between 0 and 1, got 2"),
+        ({"behaviour_floors": {"idiom": 60}}, "behaviour_floors 'idiom' must be between 0 and 1, got 60"),
+    ],
+)
+def test_a_gate_out_of_range_is_a_mistake(options, message):
+    with pytest.raises(ValueError, match=message):
+        Gates(**options)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["max_ec=0.1"], r"'Gates' has no option 'max_ec' .*did you mean 'max_ece'\?"),
+        (["max_ece=low"], r"promotion\.max_ece must be a number or null, got 'low'"),
+        (["max_ece=2"], "promotion=default: max_ece must be between 0 and 1, got 2"),
+        (["max_ece"], "'max_ece' is not of the form <gate>=<value>"),
+        (["_target_=stancelib.models.prior.Prior"], "is not of the form <gate>=<value>"),
+        (["promotion._target_=stancelib.models.prior.Prior"], "is not of the form <gate>=<value>"),
+        (["promotion=strict"], "promotion has no option 'strict'; it has default"),
+    ],
+)
+def test_a_mistake_in_an_override_is_one_sentence(overrides, message):
+    pytest.importorskip("hydra")
+    from stancelib.app.promoting import compose_gates
+
+    with pytest.raises(ConfigError, match=message):
+        compose_gates(overrides)
+
+
+def test_gates_come_from_the_config_and_the_command_line():
+    pytest.importorskip("hydra")
+    from stancelib.app.promoting import compose_gates
+
+    assert compose_gates() == (Gates(skip_labels=[]), compose_gates()[1])
+    gates, config = compose_gates(["max_ece=0.05", "promotion.min_slice=null", "slice_floors={register/chat: 0.5}"])
+    assert (gates.max_ece, gates.min_slice, gates.slice_floors) == (0.05, None, {"register/chat": 0.5})
+    assert config["max_ece"] == 0.05
+    assert "_target_" not in config

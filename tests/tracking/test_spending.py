@@ -1,0 +1,100 @@
+"""How often a test split was scored: what counts, and that asking never hurts."""
+
+import time
+
+import pytest
+
+from stancelib.errors import ConfigError
+from stancelib.journal import Journal, JournalOnly
+from stancelib.tracking import MlflowTracker, Spending, count_test_scorings, spending_of, sync
+from stancelib.tracking.link import Destination, Link
+from stancelib.tracking.store import connect
+
+from .conftest import tracked_run
+
+DIGEST = "0a1b2c3d4e5f"
+
+
+def scored(folder, uri, *, digest=DIGEST, split="test", scores=("test/macro_f1",), experiment="stancelib"):
+    """A run with one data set and these scores; its id in MLflow."""
+    tracker = MlflowTracker(uri=uri, experiment=experiment)
+    with Journal(folder, name=folder.name) as journal:
+        tracker.attach(journal)
+        facts = {"name": "s", "source": "s", "n_rows": 3, "label_counts": {"reject": 3}, "protocol": "given"}
+        journal.dataset(split=split, digest=digest, **facts)
+        for name in scores:
+            journal.metrics({name: 0.5})
+    tracker.close()
+    assert tracker.complete
+    return tracker.run_id
+
+
+def test_every_run_that_scored_the_split_counts_oldest_first(uri, tmp_path):
+    first = scored(tmp_path / "first", uri)
+    time.sleep(0.01)
+    second = scored(tmp_path / "second", uri, experiment="another")
+    assert count_test_scorings(uri, DIGEST) == Spending(2, ((first, "first"), (second, "second")))
+
+
+def test_what_is_no_scoring_of_this_test_split_does_not_count(uri, tmp_path):
+    scored(tmp_path / "only described", uri, scores=("validation/macro_f1",))
+    scored(tmp_path / "other content", uri, digest="ffffffffffff")
+    scored(tmp_path / "other split", uri, split="validation")
+    assert count_test_scorings(uri, DIGEST).n == 0
+
+
+def test_deleting_a_run_does_not_make_its_look_unseen(uri, tmp_path):
+    connect(uri).delete_run(scored(tmp_path / "run", uri))
+    assert count_test_scorings(uri, DIGEST).n == 1
+
+
+def test_more_scorings_than_a_page_holds_are_all_counted(uri, tmp_path, monkeypatch):
+    monkeypatch.setattr("stancelib.tracking.spending.PAGE", 2)
+    for number in range(3):
+        scored(tmp_path / str(number), uri)
+    assert count_test_scorings(uri, DIGEST).n == 3
+
+
+def test_a_run_folder_leads_to_the_store_it_is_mirrored_to(uri, tmp_path):
+    scored(tmp_path / "run", uri)
+    assert spending_of(tmp_path / "run", DIGEST).n == 1
+
+
+def test_an_untracked_run_asks_nobody(tmp_path):
+    tracked_run(tmp_path / "run", JournalOnly())
+    assert spending_of(tmp_path / "run", DIGEST) is None
+
+
+def test_a_store_that_is_not_there_is_a_mistake_only_for_who_asks_for_it(tmp_path):
+    with pytest.raises(ConfigError, match="there are no tracked runs at"):
+        count_test_scorings(f"sqlite:///{tmp_path / 'none.db'}", DIGEST)
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("patience", [0.5])
+def test_a_server_that_never_answers_costs_no_more_than_the_patience(hanging_uri, tmp_path, monkeypatch, patience):
+    monkeypatch.setattr("stancelib.tracking.spending.PATIENCE_SECONDS", patience)
+    tracked_run(tmp_path / "run", JournalOnly())
+    monkeypatch.setattr(Link, "is_complete", lambda self, folder: True)
+    Link(Destination(hanging_uri)).save(tmp_path / "run")
+    started = time.monotonic()
+    assert spending_of(tmp_path / "run", DIGEST) is None
+    assert time.monotonic() - started < patience + 1
+
+
+def test_a_server_that_is_down_is_passed_over_in_silence(tmp_path, monkeypatch, capsys):
+    tracked_run(tmp_path / "run", JournalOnly())
+    monkeypatch.setattr(Link, "is_complete", lambda self, folder: True)
+    Link(Destination("http://127.0.0.1:9")).save(tmp_path / "run")
+    assert spending_of(tmp_path / "run", DIGEST) is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_that_is_brought_in_later_counts_from_then_on(uri, tmp_path):
+    with Journal(tmp_path / "run", name="late") as journal:
+        facts = {"name": "s", "source": "s", "n_rows": 3, "label_counts": {"reject": 3}, "protocol": "given"}
+        journal.dataset(split="test", digest=DIGEST, **facts)
+        journal.metrics({"test/macro_f1": 0.5})
+    assert count_test_scorings(uri, DIGEST).n == 0
+    sync(tmp_path, uri=uri)
+    assert count_test_scorings(uri, DIGEST).n == 1
