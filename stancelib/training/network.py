@@ -61,7 +61,7 @@ def keep_outputs(network: Any, n_outputs: int) -> None:
     import torch
 
     old = network.head
-    head = torch.nn.utils.skip_init(torch.nn.Linear, old.in_features, n_outputs, device=old.weight.device)
+    head = torch.nn.Linear(old.in_features, n_outputs, device="meta").to_empty(device=old.weight.device)
     with torch.no_grad():
         head.weight.copy_(old.weight[:n_outputs])
         head.bias.copy_(old.bias[:n_outputs])
