@@ -53,7 +53,7 @@ def check_components(config: Mapping[str, Any], choices: Mapping[str, str]) -> N
     """
     for group, node in config.items():
         if isinstance(node, Mapping) and "_target_" in node:
-            file = f"configs/{group}/{choices[group]}.yaml" if group in choices else "the command line"
+            file = _file_of(group, choices.get(group, ""))
             _check_component(node, group, file)
         elif isinstance(node, Mapping):
             raise ConfigError(
@@ -65,7 +65,7 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
     build = locate(node["_target_"], key)
     parameters = inspect.signature(build).parameters
     hints = _hints(build)
-    for name, value in node.items():
+    for name, value in [*node.items()]:
         if name in HYDRA_KEYS:
             continue
         if name not in parameters:
@@ -80,11 +80,19 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
                 _check_component(item, f"{key}.{name}.{item_name}", file)
         elif name in hints:
             _check_type(f"{key}.{name}", value, hints[name], file)
+            if hints[name] is float and isinstance(node, dict):
+                node[name] = float(value)  # so that 2 and 2.0 are one parameter, and one hash
     for name, parameter in parameters.items():
         if name not in node and parameter.default is parameter.empty and not node.get("_partial_"):
             raise ConfigError(
                 f"{key}.{name}: {_title(build)} needs a value for '{name}' ({file}). Add {key}.{name}=<value>."
             )
+
+
+def _file_of(group: str, option: str) -> str:
+    """Where an option is written, for messages; options of the user's own may be in any folder."""
+    own = (config_dir() / group / f"{option}.yaml").is_file()
+    return f"configs/{group}/{option}.yaml" if own else f"{group}={option}" if option else "the command line"
 
 
 def _is_component(value: object) -> bool:

@@ -43,7 +43,9 @@ def check(
         style = "bold red" if finding.severity == "error" else "yellow"
         out.print(f"[{style}]{finding.severity}[/{style}] [dim]{finding.check}[/dim]", end=" ")
         out.print(finding.message, markup=False, highlight=False, soft_wrap=True)
-    out.print(f"{len(errors)} errors, {len(findings) - len(errors)} warnings", style="bold")
+    n_warnings = len(findings) - len(errors)
+    counts = [(len(errors), "error"), (n_warnings, "warning")]
+    out.print(", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts), style="bold")
     if errors:
         raise typer.Exit(2)
 

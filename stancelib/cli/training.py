@@ -14,20 +14,19 @@ if TYPE_CHECKING:
 
 RAW = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-TRAIN_HELP = """[bold]stancelib train[/bold] \\[key=value …] \\[-m] \\[-cd DIR] \\[-cn NAME] \\[--cfg job]
-
-Fit a model, score it on validation, log the run and save the model.
-
-[bold]Examples[/bold]
-  stancelib train                                            the shipped corpus, the default model
-  stancelib train model=prior data=statements_full           another family, another label set
-  stancelib train data=files data.path=mine.csv split=random your own file
-  stancelib train split=leave_out split.column=domain        unseen domains
-  stancelib train -m model.C=1,4,16 seed=0,1,2               a grid, one run each
-  stancelib train evaluation.splits=\\[validation,test]        the test split too: once, at the end
-  stancelib train -cd experiments/0001_x -cn experiment      a run with a primary config of its own
-  stancelib train --cfg job                                  print the composed configuration and stop
-"""
+USAGE = r"[bold]stancelib train[/bold] \[key=value …] \[-m] \[-cd DIR] \[-cn NAME] \[--cfg job]"
+EXAMPLES = {
+    "stancelib train": "the shipped corpus, the default model",
+    "stancelib train model=prior data=statements_full": "another family, another label set",
+    "stancelib train data=files data.path=mine.csv split=random": "your own file",
+    "stancelib train split=leave_out split.column=domain": "unseen domains",
+    "stancelib train -m model.C=1,4,16": "a grid, one run each",
+    "stancelib train seeds=5": "five seeds under one parent",
+    "stancelib train resume=true": "go on with a killed run",
+    "stancelib train evaluation.splits=[validation,test]": "the test split too: once, at the end",
+    "stancelib train -cd experiments/0001_ladder -cn experiment": "a primary config of its own",
+    "stancelib train --cfg job": "print the composed configuration and stop",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -123,7 +122,11 @@ def _help() -> None:
 
     from stancelib.options import COMPONENTS, config_dir, options
 
-    out.print(TRAIN_HELP, highlight=False)
+    out.print(f"{USAGE}\n\nFit a model, score it on validation, log the run and save the model.\n", highlight=False)
+    for command, meaning in EXAMPLES.items():
+        out.print(f"  {meaning}\n    [dim]$[/dim] ", end="", highlight=False)
+        out.print(command, markup=False, highlight=False, style="bold", soft_wrap=True)
+    out.print()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()

@@ -55,7 +55,7 @@ def statements(*, labels: Sequence[str] = CORE, tranche: str | None = None) -> C
     root = folder()
     return build_corpus(
         {split: _rows(root / f"{split}.jsonl", labels, tranche) for split in SPLITS},
-        name="statements",
+        name="statements_full" if set(labels) == set(FULL) else "statements",
         source=f"stancelib/{root.parent.name}/statements",
         columns=Columns(),
         labels=labels,

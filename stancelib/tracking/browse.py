@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stancelib.errors import BundleError, ConfigError
+from stancelib.journal import signals_as_exceptions
 from stancelib.tracking.model import MODEL, find_model
 from stancelib.tracking.store import (
     connect,
@@ -164,9 +165,10 @@ def serve_ui(
         raise ConfigError(f"port {port} on {host} is taken; choose another with --port.")
     server = _start_server(uri, host, port)
     try:
-        _wait_for_server(server, host, port)
-        announce(runs_url(f"http://{host}:{port}", experiment_id))
-        return server.wait()
+        with signals_as_exceptions():  # SIGTERM has to end the server too
+            _wait_for_server(server, host, port)
+            announce(runs_url(f"http://{host}:{port}", experiment_id))
+            return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
