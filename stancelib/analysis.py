@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from stancelib import __version__
 from stancelib.errors import DataError
 from stancelib.evaluation.behaviour import Behaviour, judge_suite, load_suite
+from stancelib.evaluation.faithfulness import faithfulness
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.evaluation.perturbations import robustness
 from stancelib.evaluation.probes import not_probed, probe_target
+from stancelib.evaluation.report import Explained, Report
 from stancelib.evaluation.slices import slice_scores
+from stancelib.evaluation.summary import markdown
+from stancelib.explaining import explain_all
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal
 from stancelib.models.tfidf import Tfidf
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, Mapping[str, float]]
 N_SLICE_RESAMPLES = 1000
+N_CHECKED = 24
 
 
 class Memory:
@@ -120,16 +127,18 @@ def record_analyses(
     journal: Journal,
     model: StanceModel,
     corpus: Corpus,
+    found: Scores,
     predictions: Mapping[str, Predictions],
     evaluation: Evaluation,
 ) -> None:
-    """Analyse every scored split and keep what is found: tables, and metrics for the first of the splits.
+    """Analyse every scored split and keep what is found: tables, reports, and metrics for the first of the splits.
 
     Args:
         journal: Of the run.
         model: The trained model.
         corpus: Its training split, where there is one, trains the controls and tells seen targets from unseen ones.
-        predictions: What the model said about each scored split.
+        found: The scores of each scored split.
+        predictions: What the model said about it.
         evaluation: What is looked into.
     """
     memory, wanted = Memory(model, predictions.values()), evaluation.analyses
@@ -138,11 +147,26 @@ def record_analyses(
     suite = load_suite(wanted.behaviour_files, labels=model.labels) if wanted.behaviour else []
     behaviour = judge_suite(memory, suite) if suite else None
     for split, said in predictions.items():
-        found = analyse(memory, said, evaluation, train=train, controls=controls, behaviour=behaviour)
-        for name, columns in found.tables(split).items():
+        findings = analyse(memory, said, evaluation, train=train, controls=controls, behaviour=behaviour)
+        for name, columns in findings.tables(split).items():
             journal.table(name, columns)
         if split == next(iter(predictions)):
-            journal.metrics(found.metrics())
+            journal.metrics(findings.metrics())
+        if wanted.report:
+            report = Report(
+                title=journal.name,
+                split=split,
+                predictions=said,
+                scores=found[split],
+                evaluation=evaluation,
+                findings=findings,
+                explained=explain_errors(memory, said, evaluation),
+                facts=_facts(model, corpus, said, evaluation),
+            )
+            for suffix, text in (("html", report.html()), ("md", markdown(report))):
+                path = journal.folder / f"report_{split}.{suffix}"
+                path.write_text(text, encoding="utf-8")
+                journal.artifact(path)
 
 
 def analyse(
@@ -191,6 +215,40 @@ def analyse(
         else None,
         remarks=remarks,
     )
+
+
+def explain_errors(memory: Memory, said: Predictions, evaluation: Evaluation) -> Explained:
+    """The most confident errors with what led to them, and how far such explanations can be believed.
+
+    Faithfulness is measured on statements drawn at random, right and wrong: errors alone would flatter or slander it.
+    """
+    import numpy as np
+
+    n_wanted, statements = evaluation.analyses.n_explained, said.statements
+    if not n_wanted:
+        return Explained()
+    wrong = np.flatnonzero(said.label_ids != statements.gold)
+    errors = wrong[np.argsort(-said.confidence[wrong], kind="stable")][:n_wanted].tolist()
+    drawn = np.random.default_rng(0).permutation(len(statements))[:N_CHECKED].tolist()
+    found = explain_all(memory.model, memory, statements.take([*errors, *drawn]))
+    options = {"level": evaluation.level, "n_resamples": evaluation.n_resamples}
+    checked = faithfulness(memory, found[len(errors) :], **options) if evaluation.n_resamples else None  # type: ignore[arg-type]
+    return Explained(dict(zip(errors, found, strict=False)), checked)
+
+
+def _facts(model: StanceModel, corpus: Corpus, said: Predictions, evaluation: Evaluation) -> dict[str, str]:
+    """Where the numbers of a report come from."""
+    learnt = model.manifest.get("data", {})
+    facts = {"model": f"{model.manifest['family']}, {model.manifest.get('name', '')}".rstrip(", ")}
+    if learnt.get("digest", corpus.digest) != corpus.digest:
+        facts["trained on"] = f"{learnt['name']}, {learnt['protocol']} split ({learnt['digest'][:12]})"
+    return facts | {
+        "data": f"{corpus.name}, {corpus.protocol} split ({corpus.digest[:12]}), from {corpus.source or 'memory'}",
+        "statements": f"{len(said.statements)} ({said.statements.digest[:12]})",
+        "temperature": f"{model.temperature:.3f}",
+        "intervals": f"{evaluation.level:.0%}, percentile bootstrap of {evaluation.n_resamples} resamples of clusters",
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by stancelib {__version__}",
+    }
 
 
 def _controls(train: Statements | None) -> Controls | None:

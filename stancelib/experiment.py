@@ -113,7 +113,7 @@ def run_experiment(
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
         journal.model(bundle)
         trained = StanceModel(Bundle(bundle, model, corpus.labels, about))
-        record_analyses(journal, trained, corpus, predictions, evaluation)
+        record_analyses(journal, trained, corpus, found, predictions, evaluation)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": bundle, "scores": found, "predictions": predictions}
     return Result(**outcome)
@@ -153,7 +153,7 @@ def evaluate_model(
         _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
         found = {part: _scores(said, evaluation, model.decision) for part, said in predictions.items()}
         record_scores(journal, found, predictions)
-        record_analyses(journal, model, corpus, predictions, evaluation)
+        record_analyses(journal, model, corpus, found, predictions, evaluation)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": model.bundle.folder, "scores": found, "predictions": predictions}
     return Result(**outcome)

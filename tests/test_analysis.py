@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stancelib.analysis import Controls, Memory, analyse, check_analyses
+from stancelib.analysis import Controls, Memory, analyse, check_analyses, explain_errors
 from stancelib.bundle import Bundle
 from stancelib.errors import DataError
 from stancelib.evaluation.metrics import Analyses, Evaluation
@@ -241,3 +241,53 @@ def test_other_labels_than_the_librarys_own_are_analysed(tmp_path):
     found = metrics_of(result.folder)
     assert found["probe/right"] == pytest.approx(result.scores["validation"]["f_avg"])
     assert "behaviour/all" not in found
+
+
+def test_every_scored_split_has_a_report_among_the_artifacts(run):
+    artifacts = {event["path"] for event, _ in read_events(run.folder) if event["event"] == "artifact"}
+    for split in ("validation", "test"):
+        assert {f"report_{split}.html", f"report_{split}.md"} <= artifacts
+        page = (run.folder / f"report_{split}.html").read_text(encoding="utf-8")
+        assert f"{run.scores[split]['macro_f1']:.3f}" in page
+        assert "Does it use the target?" in page
+
+
+def test_a_report_can_be_left_out(tmp_path):
+    evaluation = replace(QUICK, analyses=Analyses(report=False))
+    result = run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "run", evaluation=evaluation)
+    assert not list(result.folder.glob("report_*"))
+
+
+def test_the_worst_errors_are_those_of_the_highest_confidence():
+    statements = make_statements(30)
+    memory = Memory(wrapped(Counting()))
+    said = memory(statements)
+    found = explain_errors(memory, said, replace(QUICK, analyses=Analyses(n_explained=3)))
+    wrong = np.flatnonzero(said.label_ids != statements.gold)
+    assert list(found.errors) == sorted(wrong, key=lambda row: -said.confidence[row])[:3]
+    for row, one in found.errors.items():
+        assert one.text == statements.texts[row]
+        assert one.label == LABELS.names[said.label_ids[row]]
+
+
+def test_faithfulness_is_measured_on_right_answers_too():
+    statements = make_statements(60)
+    memory = Memory(wrapped(Counting()))
+    found = explain_errors(memory, memory(statements), QUICK)
+    assert found.faithfulness.n == 24
+    assert found.faithfulness.strongest >= found.faithfulness.random
+
+
+def test_no_explanations_are_made_when_none_are_wanted():
+    model = Counting()
+    memory, statements = Memory(wrapped(model)), make_statements(12)
+    said = memory(statements)
+    found = explain_errors(memory, said, replace(QUICK, analyses=Analyses(n_explained=0)))
+    assert not found.errors
+    assert found.faithfulness is None
+    assert model.n_asked == 12
+
+
+def test_a_negative_number_of_explanations_is_refused():
+    with pytest.raises(ValueError, match="n_explained must be at least 0, got -1"):
+        Analyses(n_explained=-1)
