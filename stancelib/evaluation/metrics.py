@@ -50,6 +50,7 @@ class Analyses:
     n_explained: int = 12
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "behaviour_files", tuple(self.behaviour_files))
         if self.n_explained < 0:
             raise ValueError(f"n_explained must be at least 0, got {self.n_explained}.")
 
