@@ -1,7 +1,4 @@
-"""Promotion: what a run must show before its model is given an alias, and the verdict.
-
-A gate whose number is missing is failed, and says how to get it.
-"""
+"""What a run must show before its model is given an alias; a gate whose number is missing is failed."""
 
 from __future__ import annotations
 
@@ -19,8 +16,7 @@ from stancelib.evaluation.slices import slice_scores
 from stancelib.schema import Predictions
 
 BEHAVIOUR = "behaviour/"
-LEFT_OUT = "nothing: left out"
-EXACT = 1e-9
+LEFT_OUT, EXACT = "nothing: left out", 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +58,8 @@ class Gates:
 
     def __post_init__(self) -> None:
         if self.score not in HEADLINES:
-            found = nearest(self.score, HEADLINES)
-            raise ValueError(f"score must be one of {', '.join(HEADLINES)}, got {self.score!r}{found}")
+            valid = f"{', '.join(HEADLINES)}, got {self.score!r}{nearest(self.score, HEADLINES)}"
+            raise ValueError(f"score must be one of {valid}")
         if self.score == "f_avg" and not self.skip_labels:
             raise ValueError("score 'f_avg' needs skip_labels: the labels that its mean leaves out, such as ['NONE'].")
         if not 0 < self.alpha < 1:
@@ -189,7 +185,7 @@ def _score(candidate: Candidate, champion: Candidate | None, gates: Gates) -> It
 
 
 def _difference(found: Difference, required: str, gates: Gates) -> Check:
-    """A drop fails if the test is sure of it, or if it is too large to be let through unsure."""
+    """A drop fails if the test is sure of it, or if it is too large for a test that is not."""
     drop, reason = -found.interval.value, ""
     if drop > gates.tolerance + EXACT and found.p_value <= gates.alpha:
         reason = f"a drop of {drop:.4f} is more than chance (p = {found.p_value:.4f}) and the tolerance."
@@ -216,7 +212,7 @@ def _slices(candidate: Candidate, gates: Gates) -> Iterator[Check]:
     for name, floor in own.items():
         if floor is not None and name not in values:
             why = slices[name].reason + "." if name in slices else f"there is no such slice{nearest(name, slices)}"
-            yield _missing(f"slice {name}", _at_least(floor), f"{why} Take it out of slice_floors, or score more data.")
+            yield _missing(f"slice {name}", _at_least(floor), f"{why} Mend slice_floors, or score more data.")
     if gates.min_slice is not None and not values:
         reason = f"none of {len(slices)} slices is large enough to judge; min_slice=null leaves the gate out."
         yield _missing("slices", _at_least(gates.min_slice), reason)
@@ -237,8 +233,8 @@ def _behaviour(candidate: Candidate, gates: Gates) -> Iterator[Check]:
             reason = f"{candidate.name} logged no {BEHAVIOUR}{name}{nearest(name, rates)} Train it with that case file."
             yield _missing(f"capability {name}", _at_least(floor), reason)
     if gates.min_behaviour is not None and not rates:
-        reason = f"{candidate.name} logged no {BEHAVIOUR} numbers; train it with "
-        reason += "evaluation.analyses.behaviour=true, or leave the gate out: min_behaviour=null."
+        step = "train it with evaluation.analyses.behaviour=true, or leave the gate out: min_behaviour=null."
+        reason = f"{candidate.name} logged no {BEHAVIOUR} numbers; {step}"
         yield _missing("capabilities", _at_least(gates.min_behaviour), reason)
     yield from _floors("capability", rates, {name: own.get(name, gates.min_behaviour) for name in rates})
 
@@ -269,8 +265,8 @@ def _calibration(candidate: Candidate, highest: float, split: str) -> Iterator[C
         reason = f"{candidate.name} logged no {split}/ece; train it with that split in evaluation.splits."
         yield _missing("ece", required, reason)
     else:
-        reason = "its probabilities are not what they claim; evaluation.calibrate=true may mend it."
-        reason = reason if found > highest + EXACT else ""
+        too_high = "its probabilities are not what they claim; evaluation.calibrate=true may mend it."
+        reason = too_high if found > highest + EXACT else ""
         yield Check(gate="ece", measured=f"{found:.4f}", required=required, reason=reason)
 
 

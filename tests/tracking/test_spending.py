@@ -10,6 +10,7 @@ from stancelib.tracking import MlflowTracker, Spending, count_test_scorings, spe
 from stancelib.tracking.link import Destination, Link
 from stancelib.tracking.store import connect
 
+from ..conftest import make_rows, run_cli, write_jsonl
 from .conftest import tracked_run
 
 DIGEST = "0a1b2c3d4e5f"
@@ -98,3 +99,20 @@ def test_a_run_that_is_brought_in_later_counts_from_then_on(uri, tmp_path):
     assert count_test_scorings(uri, DIGEST).n == 0
     sync(tmp_path, uri=uri)
     assert count_test_scorings(uri, DIGEST).n == 1
+
+
+def test_train_and_evaluate_say_how_often_the_test_split_was_scored(uri, in_tmp, monkeypatch):
+    pytest.importorskip("hydra")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for name, start in (("train", 0), ("validation", 60), ("test", 80)):
+        write_jsonl(in_tmp / f"{name}.jsonl", make_rows(60 if name == "train" else 20, start=start))
+    data = (
+        "data=files",
+        "data.path={train: train.jsonl, validation: validation.jsonl, test: test.jsonl}",
+        "evaluation.n_resamples=0",
+    )
+    trained = run_cli("train", *data, "model=prior", "evaluation.splits=[validation,test]", "hydra.run.dir=run")
+    assert "this test split has now been scored 1 time\n" in trained.out, trained.err
+    assert "scored 2 times\n" in run_cli("evaluate", "run", *data, "--split", "test").out
+    assert "been scored" not in run_cli("evaluate", "run", *data).out
+    assert "been scored" not in run_cli("evaluate", "run", *data, "--split", "test", "tracking=none").out
