@@ -161,7 +161,7 @@ def record_analyses(
                 evaluation=evaluation,
                 findings=findings,
                 explained=explain_errors(memory, said, evaluation),
-                facts=_facts(model, corpus, said, evaluation),
+                facts=report_facts(model, corpus, said, evaluation),
             )
             for suffix, text in (("html", report.html()), ("md", markdown(report))):
                 path = journal.folder / f"report_{split}.{suffix}"
@@ -236,7 +236,7 @@ def explain_errors(memory: Memory, said: Predictions, evaluation: Evaluation) ->
     return Explained(dict(zip(errors, found, strict=False)), checked)
 
 
-def _facts(model: StanceModel, corpus: Corpus, said: Predictions, evaluation: Evaluation) -> dict[str, str]:
+def report_facts(model: StanceModel, corpus: Corpus, said: Predictions, evaluation: Evaluation) -> dict[str, str]:
     """Where the numbers of a report come from."""
     learnt = model.manifest.get("data", {})
     facts = {"model": f"{model.manifest['family']}, {model.manifest.get('name', '')}".rstrip(", ")}
