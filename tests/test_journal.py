@@ -287,7 +287,10 @@ def test_the_journal_needs_the_standard_library_alone(tmp_path):
         "print(sorted(roots - sys.stdlib_module_names - {'stancelib', '__main__'}))"
     )
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(Path(stancelib.__file__).parents[1])}
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path(stancelib.__file__).parents[1])},
     )
     assert done.stdout == "[]\n", done.stderr
     assert run_state(tmp_path).status == "FINISHED"
