@@ -5,14 +5,15 @@ Every question to the model goes through one memory, so that no statement is jud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from stancelib import __version__
 from stancelib.errors import DataError
-from stancelib.evaluation.behaviour import Behaviour, judge_suite, load_suite
+from stancelib.evaluation.behaviour import Behaviour, Capability, judge_suite, load_suite
 from stancelib.evaluation.faithfulness import faithfulness
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.metrics import Evaluation
@@ -24,6 +25,7 @@ from stancelib.evaluation.summary import markdown
 from stancelib.explaining import explain_all
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal
+from stancelib.labels import LabelSet
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import TRAIN, Corpus, Predictions, Statements
 from stancelib.training.ngrams import Ngrams
@@ -144,8 +146,7 @@ def record_analyses(
     memory, wanted = Memory(model, predictions.values()), evaluation.analyses
     train = corpus.splits.get(TRAIN)
     controls = _controls(train) if wanted.probes and wanted.controls and evaluation.n_resamples else None
-    suite = load_suite(wanted.behaviour_files, labels=model.labels) if wanted.behaviour else []
-    behaviour = judge_suite(memory, suite) if suite else None
+    behaviour = judge_suite(memory, _suite(wanted.behaviour_files, model.labels)) if wanted.behaviour else None
     for split, said in predictions.items():
         findings = analyse(memory, said, evaluation, train=train, controls=controls, behaviour=behaviour)
         for name, columns in findings.tables(split).items():
@@ -249,6 +250,16 @@ def report_facts(model: StanceModel, corpus: Corpus, said: Predictions, evaluati
         "intervals": f"{evaluation.level:.0%}, percentile bootstrap of {evaluation.n_resamples} resamples of clusters",
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by stancelib {__version__}",
     }
+
+
+def _suite(files: Sequence[str], labels: LabelSet) -> Sequence[Capability]:
+    return load_suite(files, labels=labels) if files else _shipped_suite()
+
+
+@cache
+def _shipped_suite() -> tuple[Capability, ...]:
+    """Read once for all runs of a process: parsing takes longer than judging."""
+    return tuple(load_suite())
 
 
 def _controls(train: Statements | None) -> Controls | None:

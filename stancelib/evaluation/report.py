@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,7 @@ class Report:
         Raises:
             MissingExtraError: If Jinja2 is not installed.
         """
-        jinja = require("jinja2", "train")
-        loader = jinja.FileSystemLoader(Path(__file__).parent)
-        options = {"autoescape": True, "undefined": jinja.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-        environment = jinja.Environment(loader=loader, **options)
-        environment.filters |= {name: partial(_number, form) for name, form in FORMS.items()}
-        page: str = environment.get_template("report.html.jinja").render(self.content())
+        page: str = _template().render(self.content())
         return page
 
     def content(self) -> dict[str, Any]:
@@ -123,6 +118,17 @@ class Report:
             "uncalibrated": self.scores.get(name + UNCALIBRATED),
             "hint": "lower is better" if name in LOWER_IS_BETTER else "",
         }
+
+
+@cache
+def _template() -> Any:
+    """Compiled once for all reports of a process."""
+    jinja = require("jinja2", "train")
+    loader = jinja.FileSystemLoader(Path(__file__).parent)
+    options = {"autoescape": True, "undefined": jinja.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = jinja.Environment(loader=loader, **options)
+    environment.filters |= {name: partial(_number, form) for name, form in FORMS.items()}
+    return environment.get_template("report.html.jinja")
 
 
 def _number(form: str, value: float) -> str:
