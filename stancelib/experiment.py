@@ -6,6 +6,7 @@ Needs neither Hydra nor MLflow: the journal in the run folder is the record, and
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+CHECKPOINTS = "checkpoints"
 logger = logging.getLogger("stancelib")
 
 
@@ -108,7 +110,10 @@ def run_experiment(
         bundle = journal.folder / BUNDLE
         facts = {"name": name, "temperature": temperature, "decision": asdict(rule)} | _facts(model, corpus, found)
         about = {"family": family_of(model), "uses_target": model.uses_target} | facts
+        if identity.resume:
+            shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
         save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config)
+        shutil.rmtree(journal.folder / CHECKPOINTS, ignore_errors=True)
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
         journal.model(bundle)
@@ -205,7 +210,7 @@ def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resu
 
     started = time.monotonic()
     if isinstance(model, Resumable):
-        model.checkpoint_to(journal.folder / "checkpoints", resume=resume)
+        model.checkpoint_to(journal.folder / CHECKPOINTS, resume=resume)
     if corpus.auxiliary:
         if not isinstance(model, Multitask):
             raise ConfigError(

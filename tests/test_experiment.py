@@ -297,3 +297,44 @@ def test_a_model_saved_by_hand_can_be_evaluated(tmp_path):
     assert isinstance(corpus.split("train"), Statements)
     result = evaluate_model(model=load(tmp_path / "b"), corpus=corpus, folder=tmp_path / "e")
     assert result.scores["validation"]["accuracy"] == pytest.approx(1 / 3)
+
+
+class Stepwise(Prior):
+    """A prior that keeps checkpoints, and may be interrupted after its fit."""
+
+    def __init__(self, *, interrupted=False):
+        super().__init__()
+        self.interrupted = interrupted
+
+    def checkpoint_to(self, folder, *, resume):
+        self.folder, self.resumed = folder, resume
+
+    def fit(self, train, validation=None, *, report=None):
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "step-1").write_text("1")
+        return super().fit(train, validation)
+
+    def predict_proba(self, statements):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return super().predict_proba(statements)
+
+
+def test_an_interrupted_run_goes_on_in_its_folder_and_a_finished_one_keeps_no_checkpoints(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(corpus=make_corpus(), model=Stepwise(interrupted=True), folder=folder)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-1"]
+    model = Stepwise()
+    result = run_experiment(corpus=make_corpus(), model=model, folder=folder, identity=Identity(resume=True))
+    assert model.resumed
+    assert result.bundle.is_dir()
+    assert not (folder / "checkpoints").exists()
+    assert [event["status"] for event in events(folder, "end")] == ["KILLED", "FINISHED"]
+
+
+def test_a_run_that_was_killed_after_saving_its_model_is_gone_on_with(tmp_path):
+    folder = tmp_path / "run"
+    run_experiment(corpus=make_corpus(), model=Prior(), folder=folder)
+    again = run_experiment(corpus=make_corpus(), model=Prior(), folder=folder, identity=Identity(resume=True))
+    assert load(again.bundle).labels == LABELS
