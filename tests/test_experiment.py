@@ -49,6 +49,10 @@ def events(folder, kind):
     return [event for event, _ in read_events(folder) if event["event"] == kind]
 
 
+def tags_of(folder):
+    return {name: value for event in events(folder, "tags") for name, value in event["values"].items()}
+
+
 def metrics(folder):
     return {name: value for event in events(folder, "metrics") for name, value in event["values"].items()}
 
@@ -99,12 +103,11 @@ def test_the_journal_ends_finished_with_the_scores_in_it(run):
 
 
 def test_the_journal_tells_the_run_from_others(run):
-    (tags,) = events(run.folder, "tags")
+    tags = tags_of(run.folder)
     (params,) = events(run.folder, "params")
-    assert {"stage": "training", "model": "prior", "data": "small", "split": "given", "seed": "3"}.items() <= tags[
-        "values"
-    ].items()
-    assert {"config.hash", "split.digest", "split.protocol", "version.numpy"} <= set(tags["values"])
+    wanted = {"stage": "training", "model": "prior", "data": "small", "split": "given", "seed": "3"}
+    assert wanted.items() <= tags.items()
+    assert {"config.hash", "split.digest", "split.protocol", "version.numpy"} <= set(tags)
     assert params["values"] == {"model": "Prior", "model.smoothing": 1.0, "seed": 3}
 
 
@@ -159,7 +162,7 @@ def test_a_split_protocol_rearranges_the_corpus_before_the_fit(tmp_path):
 
     result = run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "run", split=halve)
     assert len(result.predictions["validation"].statements) == 30
-    assert events(result.folder, "tags")[0]["values"]["split.protocol"] == "halved"
+    assert tags_of(result.folder)["split.protocol"] == "halved"
 
 
 def test_the_tracker_follows_the_journal_and_its_words_reach_the_result(tmp_path):
@@ -221,9 +224,7 @@ def test_warnings_about_the_data_are_logged_and_recorded(tmp_path, caplog):
     result = run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run")
     table = json.loads((result.folder / "tables" / "data_checks.json").read_text())
     assert ["warning", "broken-text", 2, "2 rows look odd."] in table["data"]
-    assert {"data.warnings": "1"}.items() <= {
-        k: v for e in events(result.folder, "tags") for k, v in e["values"].items()
-    }.items()
+    assert tags_of(result.folder)["data.warnings"] == "1"
 
 
 def test_a_model_that_judges_towards_targets_refuses_statements_without(tmp_path):
@@ -256,7 +257,7 @@ def test_evaluating_scores_a_trained_model_as_a_run_of_its_own(run, tmp_path):
     )
     assert list(result.scores) == ["test"]
     assert result.bundle == run.bundle
-    assert events(result.folder, "tags")[0]["values"]["stage"] == "evaluation"
+    assert tags_of(result.folder)["stage"] == "evaluation"
     assert not (result.folder / "model").exists()
 
 

@@ -53,7 +53,7 @@ def main() -> None:
         typer.echo(f"stancelib {__version__}")
         return
     try:
-        app()
+        app(prog_name="stancelib")
     except Exception as error:
         if debug:
             raise
