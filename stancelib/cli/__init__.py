@@ -13,15 +13,19 @@ import typer
 
 from stancelib import __version__
 from stancelib.cli import checking, comparing, predicting, promoting, reviewing, tracking, training
-from stancelib.cli.console import explain_failure
+from stancelib.cli.console import explain_failure, out
 
 HELP = """Train, compare and reuse stance classifiers.
 
 A statement is judged towards a target, the proposal on the table: does it accept on conditions, reject, or propose?
-
-Add [bold]--debug[/bold] to any command to see the traceback of an error.
 """
 
+OPTIONS = {
+    "--version": "Print the version and stop.",
+    "--install-completion": "Install completion for the current shell; --show-completion prints it.",
+    "--debug": "Behind any command: show the traceback of an error.",
+    "--help": "This page; behind a command, its options and examples.",
+}
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -52,6 +56,9 @@ def main() -> None:
     if "--version" in sys.argv[1:2]:
         typer.echo(f"stancelib {__version__}")
         return
+    if sys.argv[1:] in ([], ["--help"]):
+        _overview()
+        return
     try:
         app(prog_name="stancelib")
     except Exception as error:
@@ -62,3 +69,20 @@ def main() -> None:
         if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C
             explain_failure(KeyboardInterrupt())
         raise
+
+
+def _overview() -> None:
+    """The help of the whole program, printed without what Typer's own help would load."""
+    commands = {
+        command.name or function.__name__: (command.help or function.__doc__ or "").strip().partition("\n")[0]
+        for command in app.registered_commands
+        if (function := command.callback)
+    }
+    usage = r"[bold]Usage:[/bold] stancelib COMMAND \[ARGUMENTS] \[OPTIONS]"
+    out.print(f"{usage}\n\n{HELP}", highlight=False)
+    width = max(map(len, [*commands, *OPTIONS]))
+    for title, lines in (("Commands", commands), ("Options", OPTIONS)):
+        out.print(f"[bold]{title}[/bold]")
+        for name, line in lines.items():
+            out.print(f"  [cyan]{name:<{width}}[/cyan]  {line}", highlight=False, soft_wrap=True)
+        out.print()
