@@ -177,6 +177,7 @@ def _manifest(model: Model, labels: LabelSet, facts: Mapping[str, Any]) -> dict[
         "labels": list(labels),
         "definitions": dict(labels.definitions),
         "uses_target": model.uses_target,
+        "extra": getattr(model, "extra", ""),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "golden": golden,

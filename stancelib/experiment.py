@@ -273,7 +273,6 @@ def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> 
 def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:
     """What the bundle's manifest and card tell about the run."""
     return {
-        "extra": getattr(model, "extra", ""),
         "scores": found,
         "data": {
             "name": corpus.name,

@@ -59,6 +59,8 @@ class Contrastive:
         Tunstall et al. (2022), Efficient Few-Shot Learning Without Prompts (SetFit).
     """
 
+    extra = "torch"  # what of stancelib has to be installed to load it
+
     def __init__(
         self,
         *,

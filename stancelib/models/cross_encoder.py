@@ -68,6 +68,8 @@ class CrossEncoder:
         seed: Of the head's first weights, the order of the statements and dropout.
     """
 
+    extra = "torch"  # what of stancelib has to be installed to load it
+
     def __init__(
         self,
         *,

@@ -37,6 +37,8 @@ class Embedding:
         ValueError: If an option is out of range.
     """
 
+    extra = "torch"  # what of stancelib has to be installed to load it
+
     def __init__(
         self,
         *,

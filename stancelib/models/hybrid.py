@@ -38,6 +38,8 @@ class Hybrid:
         ValueError: If an option is out of range.
     """
 
+    extra = "torch"  # what of stancelib has to be installed to load it
+
     def __init__(
         self,
         *,

@@ -194,6 +194,12 @@ def test_a_bundle_of_it_loads_by_the_name_of_the_family(fitted, unseen, tmp_path
     assert np.allclose(loaded.predict_proba(unseen), fitted.predict_proba(unseen), rtol=0, atol=1e-6)
 
 
+def test_its_bundle_says_whether_torch_is_needed_to_load_it(fitted, tmp_path):
+    save_bundle(tmp_path / "b", model=fitted, labels=LABEL_SETS[3], facts={})
+    needs = "stancelib[torch]==" in (tmp_path / "b" / "requirements.txt").read_text()
+    assert needs == hasattr(fitted, "encoder")
+
+
 @pytest.mark.parametrize("n_labels", [2, 5])
 def test_two_and_five_labels_work(n_labels, family, build):
     labels = LABEL_SETS[n_labels]

@@ -1,7 +1,7 @@
 """Examples per CPU second of fine-tuning MiniLM: cross_encoder against Hugging Face's Trainer, one thread each.
 
 CPU seconds instead of wall time, so that the numbers hold on a machine that does other things too.
-Usage: python tests/training/speed_against_trainer.py [rows] [repetitions]
+usage: python experiments/0010_training_speed/measure.py [rows] [repetitions]
 """
 
 import json
@@ -96,9 +96,10 @@ def main(n=320, repetitions=2):
         "cross_encoder, 2 layers frozen": lambda: own_seconds(train, freeze=FreezeSettings(layers=2)),
         "cross_encoder, 3 layers frozen": lambda: own_seconds(train, freeze=FreezeSettings(layers=3)),
     }
+    print("what,examples_per_cpu_second")
     for _ in range(repetitions):
         for name, seconds in runs.items():
-            print(f"{name:34s}{len(train) / seconds():6.1f} examples per CPU second", flush=True)  # noqa: T201
+            print(f"{name},{len(train) / seconds():.1f}", flush=True)
 
 
 if __name__ == "__main__":
