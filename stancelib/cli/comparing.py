@@ -85,6 +85,7 @@ def _show(
         + (f" (p = {adjusted:.4f} after Holm's correction)" if adjusted is not None else "")
         + f"; a difference of {first.detectable:.3f} would be found four times out of five.",
         highlight=False,
+        soft_wrap=True,
     )
     flipped = f"only A right: {len(found.only_first)}, only B right: {len(found.only_second)}"
     console.print(f"{flipped}; McNemar p = {found.mcnemar_p:.4f}\n", highlight=False)
