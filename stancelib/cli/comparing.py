@@ -82,13 +82,13 @@ def _show(
     certain = (first.p_value if adjusted is None else adjusted) <= 0.05
     console.print(
         f"\n[bold]{verdict if certain else 'no difference beyond chance'}[/bold] in macro-F1 at the 5 % level"
-        + (f" (p = {adjusted:.4f} after Holm's correction)" if adjusted is not None else "")
+        + (f" (p = {_p(adjusted)} after Holm's correction)" if adjusted is not None else "")
         + f"; a difference of {first.detectable:.3f} would be found four times out of five.",
         highlight=False,
         soft_wrap=True,
     )
     flipped = f"only A right: {len(found.only_first)}, only B right: {len(found.only_second)}"
-    console.print(f"{flipped}; McNemar p = {found.mcnemar_p:.4f}\n", highlight=False)
+    console.print(f"{flipped}; McNemar p = {_p(found.mcnemar_p)}\n", highlight=False)
     console.print(_flips(models, found))
 
 
@@ -103,8 +103,12 @@ def _differences(found: Comparison) -> Table:
         bounds = f"[{one.interval.low:+.4f}, {one.interval.high:+.4f}]".replace("[", r"\[")
         numbers = (f"{one.first:.4f}", f"{one.second:.4f}", f"{one.interval.value:+.4f}", bounds)
         style = "bold" if name == "macro_f1" else "" if "." not in name else "dim"
-        table.add_row(name, *numbers, f"{one.p_value:.4f}", f"{one.detectable:.4f}", style=style)
+        table.add_row(name, *numbers, _p(one.p_value), f"{one.detectable:.4f}", style=style)
     return table
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 1e-4 else "< 0.0001"
 
 
 def _flips(models: tuple[Predictions, Predictions], found: Comparison) -> Table:
