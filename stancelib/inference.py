@@ -159,8 +159,17 @@ def answer_columns(predictions: Predictions, *, taken: Iterable[str] = ()) -> di
         columns["prediction_set"] = ["|".join(_names(predictions, row)) for row in range(len(predictions.sets))]
     if predictions.abstained is not None:
         columns["abstained"] = predictions.abstained.tolist()
-    taken = set(taken)
-    return {f"predicted_{name}" if name in taken else name: values for name, values in columns.items()}
+    return dict(zip(free_names(columns, taken=taken), columns.values(), strict=True))
+
+
+def free_names(names: Iterable[str], *, taken: Iterable[str]) -> list[str]:
+    """The names, with ``predicted_`` in front as often as it takes to differ from the taken ones."""
+    taken, free = set(taken), []
+    for name in names:
+        while name in taken:
+            name = f"predicted_{name}"
+        free.append(name)
+    return free
 
 
 def _prediction(said: Predictions, row: int) -> Prediction:

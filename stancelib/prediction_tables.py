@@ -26,7 +26,11 @@ def prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
     right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
     first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
     table = {**first, "predicted": answers.pop("label"), "right": right, **answers}
-    return table | {name: values for name, values in statements.columns.items() if name not in table}
+    others = {
+        f"data.{name}" if name in table or name.startswith("p_") else name: values
+        for name, values in statements.columns.items()
+    }
+    return table | others
 
 
 def read_predictions(source: str, split: str | None = None) -> Predictions:
@@ -45,7 +49,7 @@ def read_predictions(source: str, split: str | None = None) -> Predictions:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not {"columns", "data"} <= set(content):
             raise DataError(f"'{path}' is no prediction table: it has no 'columns' and 'data'.")
-        rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+        rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
     else:
         format_of(path)
         rows = [row for _, row in read_rows(path)]
@@ -77,6 +81,13 @@ def _locate(source: str, split: str | None) -> Path:
     )
 
 
+def _number(value: object, name: str, row: int) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise DataError(f"{name} row {row} has {value!r} where a probability belongs.") from None
+
+
 def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
     import numpy as np
 
@@ -89,7 +100,7 @@ def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
         what = f"no column '{missing[0]}'" if missing else "no two columns p_<label>"
         raise DataError(f"{name} has {what}; a prediction table has text, gold and p_<label> for every label.")
     label_set = LabelSet.of(labels)
-    said = np.array([[float(row[f"p_{label}"]) for label in labels] for row in rows])
+    said = np.array([[_number(row.get(f"p_{label}"), name, n) for label in labels] for n, row in enumerate(rows, 1)])
     if (off := np.flatnonzero(abs(said.sum(axis=1) - 1) > SUM_TOLERANCE)).size:
         raise DataError(f"{name} row {off[0] + 1}: its probabilities sum to {said[off[0]].sum():.3f}, not to 1.")
     chosen = label_set.encode([row["predicted"] for row in rows]) if "predicted" in first else None

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
-from stancelib.journal import Journal, run_folders, run_state
+from stancelib.journal import Journal, read_events, run_folders, run_state
 from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
 from stancelib.schema import Corpus, Predictions
 
+logger = logging.getLogger("stancelib")
 CONFIG, BUNDLE = "config.json", "model"
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -106,21 +108,43 @@ def summary_note(identity: Identity, found: Scores, headline: str) -> str:
     return "\n".join(lines)
 
 
-def earlier_run(root: Path, config: Mapping[str, Any]) -> tuple[Path, bool] | None:
-    """The newest run folder below ``root`` with this configuration, and whether it is finished; None without one.
+def earlier_run(roots: Sequence[Path], config: Mapping[str, Any], digest: str) -> tuple[Path, bool] | None:
+    """The newest run folder with this configuration on these data, and whether it is finished; None without one.
 
     A finished run wins over an unfinished one: there is nothing left to do.
+
+    Args:
+        roots: Folders to look in, at any depth.
+        config: The configuration.
+        digest: The digest of the corpus in its splits.
     """
-    wanted = config_hash(config)
-    found = []
-    for folder in run_folders(root):
+    wanted, found = config_hash(config), []
+    for folder in dict.fromkeys(folder for root in roots for folder in run_folders(root)):
         path = folder / CONFIG
-        if path.is_file() and config_hash(json.loads(path.read_text(encoding="utf-8"))) == wanted:
-            found.append((run_state(folder).status == "FINISHED", path.stat().st_mtime, folder))
+        if not path.is_file() or _config_hash_of(path) != wanted:
+            continue
+        if _tag(folder, "split.digest") not in ("", digest[:12]):
+            logger.warning("%s has this configuration, but its data have changed since: starting anew", folder)
+            continue
+        found.append((run_state(folder).status == "FINISHED", path.stat().st_mtime, folder))
     if not found:
         return None
     finished, _, folder = max(found)
     return folder, finished
+
+
+def _config_hash_of(path: Path) -> str:
+    try:
+        return config_hash(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        logger.warning("'%s' is no JSON and was passed over", path)
+        return ""
+
+
+def _tag(folder: Path, name: str) -> str:
+    """The last value of a tag in a run's journal; empty if there is none."""
+    values = [event["values"].get(name, "") for event, _ in read_events(folder) if event["event"] == "tags"]
+    return next((str(value) for value in reversed(values) if value), "")
 
 
 def recorded_scores(folder: Path) -> Scores:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from stancelib.data.records import text_or_none
 from stancelib.errors import DataError
-from stancelib.inference import StanceModel, answer_columns
+from stancelib.inference import StanceModel, answer_columns, free_names
 from stancelib.schema import Place, Statements
 
 
@@ -45,21 +46,34 @@ def score_rows(
         batch_size: Statements judged at once, at least 1.
 
     Raises:
-        DataError: If a row has no text; the message names file and row.
+        DataError: If a row has no text, or a column that the answers use; the message names file and row.
     """
     columns = columns or RowColumns()
     rows = iter(rows)
+    names: list[str] = []
     while batch := list(islice(rows, batch_size)):
         texts = [_text(place, row, columns) for place, row in batch]
-        targets = [columns.fixed_target or row.get(columns.target) or None for _, row in batch]
-        statements = Statements([text or "" for text in texts], [t if t is None else str(t) for t in targets])
-        answers = answer_columns(model.judge(statements), taken=batch[0][1])
-        names, values = list(answers), zip(*answers.values(), strict=True)
+        targets = [columns.fixed_target or text_or_none(row.get(columns.target)) for _, row in batch]
+        answers = answer_columns(model.judge(Statements([text or "" for text in texts], targets)))
+        names = names or free_names(answers, taken={name for _, row in batch for name in row})
+        _keep_columns(batch, set(names))
+        values = zip(*answers.values(), strict=True)
         nothing = dict.fromkeys(names)
         yield [
             row | (nothing if text is None else dict(zip(names, answer, strict=True)))
             for (_, row), text, answer in zip(batch, texts, values, strict=True)
         ]
+
+
+def _keep_columns(batch: list[tuple[Place, dict[str, Any]]], names: set[str]) -> None:
+    """Refuse a row whose own column an answer would overwrite."""
+    for place, row in batch:
+        if not names.isdisjoint(row):
+            name = next(name for name in row if name in names)
+            raise DataError(
+                f"{place} has a column '{name}', which no row of the first batch had, so it was taken for the answers. "
+                "Rename it, or give every row the same columns."
+            )
 
 
 def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:

@@ -73,15 +73,15 @@ def kept(folder, status, config):
 
 def test_the_newest_unfinished_run_of_a_configuration_is_found_and_a_finished_one_wins(tmp_path):
     config = {"seed": 0, "model": {"C": 1}}
-    assert earlier_run(tmp_path, config) is None
+    assert earlier_run([tmp_path], config, "d1") is None
     kept(tmp_path / "other", "KILLED", {"seed": 1, "model": {"C": 1}})
-    assert earlier_run(tmp_path, config) is None
+    assert earlier_run([tmp_path], config, "d1") is None
     kept(tmp_path / "b", "KILLED", config)
     kept(tmp_path / "a", "FAILED", {"model": {"C": 1}, "seed": 0})
-    assert earlier_run(tmp_path, config) == (tmp_path / "a", False)
+    assert earlier_run([tmp_path], config, "d1") == (tmp_path / "a", False)
     kept(tmp_path / "c", "FINISHED", config)
     kept(tmp_path / "d", "KILLED", config)
-    assert earlier_run(tmp_path, config) == (tmp_path / "c", True)
+    assert earlier_run([tmp_path], config, "d1") == (tmp_path / "c", True)
 
 
 def test_seeds_on_the_command_line_make_runs_under_one_parent_and_resume_skips_them(cli, in_tmp):
@@ -98,3 +98,29 @@ def test_seeds_on_the_command_line_make_runs_under_one_parent_and_resume_skips_t
 def test_no_seeds_are_refused(cli):
     done = cli("train", "model=prior", "tracking=none", "seeds=0")
     assert (done.code, done.error) == (2, "seeds must be at least 1, got 0.")
+
+
+def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
+    from stancelib.journal import Journal
+
+    config = {"seed": 0}
+    with Journal(tmp_path / "a", name="x") as journal:
+        (tmp_path / "a" / "config.json").write_text(json.dumps(config))
+        journal.tags({"split.digest": "0123456789ab"})
+    assert earlier_run([tmp_path], config, "0123456789ab" + "c" * 52) == (tmp_path / "a", True)
+    assert earlier_run([tmp_path], config, "f" * 64) is None
+
+
+def test_a_broken_config_somewhere_is_passed_over(tmp_path):
+    kept(tmp_path / "a", "KILLED", {"seed": 0})
+    kept(tmp_path / "b", "KILLED", {"seed": 0})
+    (tmp_path / "b" / "config.json").write_text("{")
+    assert earlier_run([tmp_path], {"seed": 0}, "d1") == (tmp_path / "a", False)
+
+
+def test_a_whole_number_for_a_float_is_the_same_configuration(cli, in_tmp):
+    command = ("train", "model=prior", "tracking=none", "model.smoothing=2", "hydra.run.dir=mine")
+    assert cli(*command).code == 0
+    done = cli(*command, "resume=true")
+    assert done.code == 0
+    assert len(list(in_tmp.rglob("events.jsonl"))) == 1

@@ -101,13 +101,13 @@ def _run_one(config: Any, folder: Path, parent: str, show: Callable[..., None], 
 
     plain = resolved(config)
     resume, _ = plain.pop("resume"), plain.pop("seeds")
-    earlier = earlier_run(Path("runs"), plain) if resume else None
+    choices = HydraConfig.get().runtime.choices
+    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
+    earlier = earlier_run((folder, Path("runs")), plain, parts["split"](parts["data"]).digest) if resume else None
     if earlier and earlier[1]:
         logger.info("finished before, and skipped: %s", earlier[0])
         _leave_no_trace()
         return recorded_scores(earlier[0])
-    choices = HydraConfig.get().runtime.choices
-    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
     identity = Identity(
         name=plain["name"] or run_name(choices["model"], _overrides(), plain["seed"]),
         seed=plain["seed"],

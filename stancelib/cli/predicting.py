@@ -136,7 +136,7 @@ def _score_file(model: StanceModel, source: str, output: str, form: str | None, 
         for batch in score_rows(model, read_rows(source, form), columns):
             write(batch)
             n_rows += len(batch)
-            n_empty += sum(1 for row in batch if row.get("predicted_label", row.get("label")) is None)
+            n_empty += sum(1 for row in batch if not str(row.get(columns.text) or "").strip())
             bar.update(task, completed=n_rows)
     place = "standard output" if output == "-" else output
     err.print(
