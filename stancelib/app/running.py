@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,19 +81,42 @@ def _run_job(config: Any, show: Callable[..., None], report: Report) -> None:
     choices, seeds = HydraConfig.get().runtime.choices, range(plain["seed"], plain["seed"] + plain["seeds"])
     parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking"))
     evaluation: Evaluation = parts["evaluation"]
+    n_trackers = len(seeds) + 1  # they share the time that a server may cost
+    tracker = _with_share(parts["tracking"], n_trackers)
     name = plain["name"] or run_name(choices["model"], _overrides(), plain["seed"])
-    repeat_experiment(
-        run_one=lambda seed, folder, parent: _run_one(_with_seed(config, seed), folder, parent, show, report),
+    folder = HydraConfig.get().runtime.output_dir
+
+    def run_one(seed: int, place: Path, parent: str) -> Scores:
+        return _run_one(_with_seed(config, seed), place, parent, show, report, n_trackers=n_trackers)
+
+    spreads = repeat_experiment(
+        run_one=run_one,
         seeds=seeds,
-        folder=HydraConfig.get().runtime.output_dir,
-        tracker=parts["tracking"],
+        folder=folder,
+        tracker=tracker,
         identity=Identity(name=f"{name} x{len(seeds)}", seed=plain["seed"], config=plain, note=_command()),
         headline=evaluation.headline,
         tags={"model": choices["model"], "data": choices["data"], "split": choices["split"]},
     )
+    for part in evaluation.splits:
+        one = spreads[f"{part}/{evaluation.headline}"]
+        told = f"{one.mean:.4f}, sd {one.sd:.4f}, 95 % interval [{one.low:.4f}, {one.high:.4f}]"
+        logger.info("%s %s over %d seeds: %s", part, evaluation.headline, one.n, told)
+    logger.info("the seeds' parent: %s", folder)
+    if tracker.message:
+        logger.warning("%s", tracker.message)
 
 
-def _run_one(config: Any, folder: Path, parent: str, show: Callable[..., None], report: Report) -> Scores:
+def _with_share(tracker: Any, n_trackers: int) -> Any:
+    """The tracker with its share of the seconds that a server that doesn't answer may cost in all."""
+    if hasattr(tracker, "flush_seconds"):
+        tracker.flush_seconds /= n_trackers
+    return tracker
+
+
+def _run_one(
+    config: Any, folder: Path, parent: str, show: Callable[..., None], report: Report, *, n_trackers: int = 1
+) -> Scores:
     """One run of one seed, gone on with or skipped where ``resume`` finds it begun or finished."""
     from hydra.core.hydra_config import HydraConfig
 
@@ -123,7 +147,7 @@ def _run_one(config: Any, folder: Path, parent: str, show: Callable[..., None], 
         split=parts["split"],
         evaluation=parts["evaluation"],
         decision=parts["decision"],
-        tracker=parts["tracking"],
+        tracker=_with_share(parts["tracking"], n_trackers),
         identity=identity,
         report=report,
     )
@@ -196,15 +220,18 @@ def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[
     parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
     for unused in ("model", "split", "decision", "resume", "seeds"):
         del plain[unused]
+    evaluation, corpus = parts["evaluation"], parts["data"]
+    if len(corpus.splits) == 1 and not any(o.lstrip("+").startswith("evaluation.splits=") for o in overrides):
+        evaluation = replace(evaluation, splits=tuple(corpus.splits))  # the one file that was given
     result = evaluate_model(
         model=load(source),
-        corpus=parts["data"],
+        corpus=corpus,
         folder=new_run_folder(),
-        evaluation=parts["evaluation"],
+        evaluation=evaluation,
         tracker=parts["tracking"],
         identity=Identity(name=plain["name"], seed=plain["seed"], config=plain | {"model": source}, note=note),
     )
-    return result, parts["evaluation"]
+    return result, evaluation
 
 
 def new_run_folder() -> Path:

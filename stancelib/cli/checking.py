@@ -52,9 +52,8 @@ def check(
 
 def show_summary(summary: Summary) -> None:
     """Print a corpus in numbers."""
-    out.print(
-        f"[bold]{summary.name}[/bold]  {summary.source}  split: {summary.protocol}", highlight=False, soft_wrap=True
-    )
+    title = f"{summary.name}  {summary.source}  split: {summary.protocol}"
+    out.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
     out.print(f"[dim]SHA-256 {summary.digest}[/dim]\n", highlight=False)
     out.print(_counts(summary))
     repeated = summary.duplicates
@@ -75,6 +74,7 @@ def show_summary(summary: Summary) -> None:
 def _counts(summary: Summary) -> Table:
     """Labels by split, then targets and lengths."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -82,7 +82,7 @@ def _counts(summary: Summary) -> Table:
         table.add_column(split, justify="right")
     rows = list(summary.label_counts.values())
     for label in dict.fromkeys(name for counts in rows for name in counts):
-        table.add_row(label, *(f"{counts.get(label, 0):,}" for counts in rows))
+        table.add_row(Text(label), *(f"{counts.get(label, 0):,}" for counts in rows))
     table.add_row("all", *(f"{sum(counts.values()):,}" for counts in rows), style="bold")
     table.add_section()
     table.add_row("targets", *(f"{n:,}" for n in summary.n_targets.values()))
@@ -93,6 +93,7 @@ def _counts(summary: Summary) -> Table:
 
 def _shortcuts(summary: Summary) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "value", "label"):
@@ -101,7 +102,7 @@ def _shortcuts(summary: Summary) -> Table:
         table.add_column(name, justify="right")
     for cut in summary.shortcuts[:N_SHORTCUTS]:
         numbers = (str(cut.n_rows), f"{cut.fraction:.0%}", f"{cut.expected_fraction:.0%}", f"{cut.pmi:+.2f}")
-        table.add_row(cut.kind, cut.value, cut.label, *numbers)
+        table.add_row(cut.kind, Text(cut.value), Text(cut.label), *numbers)
     if (rest := len(summary.shortcuts) - N_SHORTCUTS) > 0:
         table.add_row("", f"… and {rest} more", "")
     return table

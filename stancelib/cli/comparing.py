@@ -74,7 +74,7 @@ def _show(
     found: Comparison,
     adjusted: float | None,
 ) -> None:
-    console.print(f"[bold]A[/bold] {names[0]}\n[bold]B[/bold] {names[1]}", highlight=False, soft_wrap=True)
+    console.print(f"A {names[0]}\nB {names[1]}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(models[0].statements):,} statements in {found.n_clusters:,} clusters\n", highlight=False)
     console.print(_differences(found))
     first = found.differences["macro_f1"]
@@ -94,6 +94,7 @@ def _show(
 
 def _differences(found: Comparison) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("score")
@@ -103,7 +104,7 @@ def _differences(found: Comparison) -> Table:
         bounds = f"[{one.interval.low:+.4f}, {one.interval.high:+.4f}]".replace("[", r"\[")
         numbers = (f"{one.first:.4f}", f"{one.second:.4f}", f"{one.interval.value:+.4f}", bounds)
         style = "bold" if name == "macro_f1" else "" if "." not in name else "dim"
-        table.add_row(name, *numbers, _p(one.p_value), f"{one.detectable:.4f}", style=style)
+        table.add_row(Text(name), *numbers, _p(one.p_value), f"{one.detectable:.4f}", style=style)
     return table
 
 

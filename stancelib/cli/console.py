@@ -88,6 +88,7 @@ def scores_table(
 ) -> Table:
     """Scores by split: the headline first, then precision, recall and F1 of every label with its count."""
     from rich.table import Table
+    from rich.text import Text
 
     from stancelib.evaluation.metrics import headline_first, spelled
 
@@ -106,5 +107,5 @@ def scores_table(
             " / ".join(f"{values[f'{kind}.{label}']:.2f}" for kind in ("precision", "recall", "f1"))
             for values in scores.values()
         ]
-        table.add_row(f"{label} ({counts})", *cells)
+        table.add_row(Text(f"{label} ({counts})"), *cells)
     return table

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stancelib.scoring import RowColumns
 
 N_LISTED, FAINTEST = 5, 0.1
-FILE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq"}
+FILE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".tab"}
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +56,7 @@ def predict(
     from stancelib.scoring import RowColumns
 
     loaded = load(model)
-    if source == "-" or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
+    if source == "-" or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
         if explained:
             err.print("[yellow]--explain is for a single statement; rows of files are scored without it.[/yellow]")
         columns = RowColumns(text=text_column, target=target_column, fixed_target=target, keep_going=keep_going)
@@ -87,9 +87,11 @@ def _show(model: StanceModel, said: Prediction, explanation: Explanation | None,
     width = max(map(len, model.labels))
     for name, probability in sorted(said.probabilities.items(), key=lambda item: -item[1]):
         style = "bold green" if name == said.label else "dim"
-        out.print(f"{name:<{width}}  {probability:6.1%}  {'█' * round(30 * probability)}", style=style, highlight=False)
+        line = f"{name:<{width}}  {probability:6.1%}  {'█' * round(30 * probability)}"
+        out.print(line, style=style, markup=False, highlight=False)
     if said.abstained:
-        out.print(f"abstains: can't rule out {', '.join(said.prediction_set)}", style="yellow", highlight=False)
+        line = f"abstains: can't rule out {', '.join(said.prediction_set)}"
+        out.print(line, style="yellow", markup=False, highlight=False)
 
 
 def _show_explanation(model: StanceModel, found: Explanation) -> None:
@@ -143,6 +145,13 @@ def _score_file(model: StanceModel, source: str, output: str, form: str | None, 
         f"{n_rows:,} rows scored into {place}" + (f"; {n_empty:,} had no text and no answer" if n_empty else ""),
         highlight=False,
     )
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except OSError:  # a statement that is too long for a name
+        return False
 
 
 def _about_how_many(source: str) -> int | None:

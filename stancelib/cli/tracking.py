@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stancelib.cli.console import out
+from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,8 +124,6 @@ def sync(
     from stancelib.tracking.maintenance import sync as complete
 
     results = complete(root, uri=uri, experiment=experiment, on_progress=_show_sync)
-    if not results:
-        out.print(f"no runs below {root}", highlight=False)
     if any(result.outcome == "failed" for result in results):
         raise typer.Exit(1)
 
@@ -142,6 +141,8 @@ def reap(
     from stancelib.tracking.maintenance import reap as end
     from stancelib.tracking.maintenance import reap_orphans
 
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder '{root}'; give a run folder, or a folder of them.")
     results = end(root, silent_hours=silent_hours, on_progress=_show_reap)
     if not results:
         out.print(f"no run below {root} has lost its process", highlight=False)

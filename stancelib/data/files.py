@@ -9,8 +9,8 @@ from typing import Any
 from stancelib.data.records import Columns, Rows, build_corpus
 from stancelib.data.rows import format_of, read_rows, require_file
 from stancelib.data.tables import table_rows
-from stancelib.errors import ConfigError, DataError, require
-from stancelib.schema import TRAIN, Corpus
+from stancelib.errors import ConfigError, DataError, nearest, require
+from stancelib.schema import SPLITS, TRAIN, Corpus
 
 
 def files(
@@ -44,6 +44,10 @@ def files(
     paths = {split: Path(one).expanduser() for split, one in by_split.items() if one is not None}
     if not paths:
         raise ConfigError("data.path is empty; give one file, or one by split: {train: a.csv, test: b.csv}.")
+    if unknown := [split for split in paths if split not in SPLITS]:
+        raise ConfigError(
+            f"data.path names the split '{unknown[0]}'; the splits are {', '.join(SPLITS)}{nearest(unknown[0], SPLITS)}"
+        )
     if columns.split is not None and len(paths) > 1:
         raise ConfigError("columns.split tells the splits of one file apart; with one file each set it to null.")
     sources: dict[str, Rows] = {}

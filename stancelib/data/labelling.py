@@ -27,7 +27,7 @@ def label_name(value: Any) -> tuple[str | None, str]:
         return None, "missing"
     if isinstance(value, bool):
         return str(value).lower(), "boolean"
-    if isinstance(value, (int, float)) and value == int(value):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return str(int(value)), "number"
     return None, "odd"
 

@@ -169,6 +169,7 @@ def _json(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[Place, 
 
 
 def _delimited(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+    csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 KiB a field
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = 0
     try:

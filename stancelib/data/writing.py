@@ -56,7 +56,10 @@ def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
 
 @contextmanager
 def _file_writer(path: Path, kind: str) -> Iterator[Write]:
-    with path.open("w", encoding="utf-8", newline="") as stream, _text_writer(stream, kind) as write:
+    with (
+        path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        _text_writer(stream, kind) as write,
+    ):
         yield write
 
 
