@@ -44,10 +44,9 @@ def files(
     paths = {split: Path(one).expanduser() for split, one in by_split.items() if one is not None}
     if not paths:
         raise ConfigError("data.path is empty; give one file, or one by split: {train: a.csv, test: b.csv}.")
-    if unknown := [split for split in paths if split not in SPLITS]:
-        raise ConfigError(
-            f"data.path names the split '{unknown[0]}'; the splits are {', '.join(SPLITS)}{nearest(unknown[0], SPLITS)}"
-        )
+    for split in paths:
+        if split not in SPLITS and (hint := nearest(split, SPLITS)) != ".":  # other names are kept, and not used
+            raise ConfigError(f"data.path names the split '{split}'; the splits are {', '.join(SPLITS)}{hint}")
     if columns.split is not None and len(paths) > 1:
         raise ConfigError("columns.split tells the splits of one file apart; with one file each set it to null.")
     sources: dict[str, Rows] = {}
