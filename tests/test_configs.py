@@ -461,7 +461,7 @@ def rewrite(folder, **changes):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data.path=mine.jsonl"], r"corpus 'mine' has no split 'validation'; it has train\."),
+        (["data.path=mine.jsonl", "--split", "validation"], r"corpus 'mine' has no split 'validation'; it has train\."),
         (["data.path=mine.jsonl", "modle=x"], r"there is no key 'modle'; did you mean 'model'\? .*"),
         (["data.path=mine.jsonl", "--split", "tset"], r".*splits must be of .*, got 'tset'; did you mean 'test'\?"),
         (
