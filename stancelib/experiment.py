@@ -256,6 +256,9 @@ def _calibrate(
 
 def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> dict[str, float]:
     """Scores with their intervals, and what the decision rule costs and gains."""
+    present = set(said.statements.gold.tolist())
+    if absent := [name for label_id, name in enumerate(said.labels) if label_id not in present]:
+        logger.warning("no scored statement is %s: macro-F1 counts a label without one as 0", " or ".join(absent))
     found = scores(said, skip_labels=evaluation.skip_labels)
     found |= decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
     if not evaluation.n_resamples:

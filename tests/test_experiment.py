@@ -339,3 +339,12 @@ def test_a_run_that_was_killed_after_saving_its_model_is_gone_on_with(tmp_path):
     run_experiment(corpus=make_corpus(), model=Prior(), folder=folder)
     again = run_experiment(corpus=make_corpus(), model=Prior(), folder=folder, identity=Identity(resume=True))
     assert load(again.bundle).labels == LABELS
+
+
+def test_a_label_that_no_scored_statement_has_is_named(tmp_path, caplog):
+    corpus = make_corpus()
+    part = corpus.split("validation")
+    rows = [row for row, label_id in enumerate(part.gold) if label_id != 1]
+    thin = replace(corpus, splits={**corpus.splits, "validation": part.take(rows)})
+    run_experiment(corpus=thin, model=Prior(), folder=tmp_path / "run")
+    assert "no scored statement is reject: macro-F1 counts a label without one as 0" in caplog.text
