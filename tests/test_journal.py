@@ -303,3 +303,15 @@ def test_journal_only_is_a_tracker_with_nothing_to_say(tmp_path):
     tracker.close()
     assert (tracker.complete, tracker.message, tracker.url) == (True, "", "")
     assert [path.name for path in tmp_path.iterdir()] == [EVENTS]
+
+
+def test_what_fails_while_a_run_is_being_stopped_leaves_it_killed(tmp_path):
+    def stop():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise NameError("half an import")
+
+    with pytest.raises(NameError), Journal(tmp_path, name="x"):
+        stop()
+    assert run_state(tmp_path).status == "KILLED"

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+stop_requested = threading.Event()
+"""Set once a signal has asked the process to stop: whatever fails from then on is part of the stop."""
+
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
@@ -22,8 +25,10 @@ def signals_as_exceptions() -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        stop_requested.set()
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
+    stop_requested.clear()
     names = [name for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
     numbers = [getattr(signal, name) for name in names] if threading.current_thread() is threading.main_thread() else []
     before = {number: signal.getsignal(number) for number in numbers}

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from stancelib.errors import ConfigError
-from stancelib.journal.process import this_process, user_name
+from stancelib.journal.process import stop_requested, this_process, user_name
 from stancelib.journal.reading import EVENTS, Status, run_state
 
 
@@ -180,7 +180,13 @@ def _outcome(error: BaseException | None) -> tuple[Status, str]:
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "FINISHED", ""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:500].removesuffix(":")
-    stopped = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code in (129, 130, 143))
+    stopped = stop_requested.is_set()
+    cause: BaseException | None = error
+    while cause is not None and not stopped:  # what fails while a run is being stopped is part of the stop
+        stopped = isinstance(cause, KeyboardInterrupt) or (
+            isinstance(cause, SystemExit) and cause.code in (129, 130, 143)
+        )
+        cause = cause.__context__
     return ("KILLED" if stopped else "FAILED"), reason
 
 
