@@ -38,6 +38,7 @@ def signals_as_exceptions() -> Iterator[None]:
     try:
         yield
     finally:
+        stop_requested.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 
