@@ -5,8 +5,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -32,24 +33,36 @@ def post(port, content):
         return json.load(answer)["predictions"]
 
 
+def wait_until_up(server, port, log, seconds=180):
+    """A crowded machine may take minutes to import MLflow in the server and again in its worker."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+            return
+        except OSError:
+            time.sleep(0.25)
+    pytest.fail(f"the scoring server (exit status {server.poll()}) doesn't answer; it printed:\n{log.read_text()}")
+
+
 @pytest.fixture
-def port(tfidf_bundle):
+def port(tfidf_bundle, tmp_path):
     """A scoring server that MLflow runs for the bundle."""
     number = free_port()
+    log = tmp_path / "server.log"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(tfidf_bundle), "--env-manager", "local"]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen([*command, "-p", str(number)], env=environment, start_new_session=True, **quiet)
+    # MLflow starts `uvicorn` by name, as in an activated environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
+    with log.open("w") as printed:
+        options = {"env": environment, "start_new_session": True, "stdout": printed, "stderr": subprocess.STDOUT}
+        server = subprocess.Popen([*command, "-p", str(number)], **options)
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{number}/ping", timeout=5)
-                break
-            except urllib.error.URLError:
-                time.sleep(0.25)
+        wait_until_up(server, number, log)
         yield number
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
