@@ -132,6 +132,7 @@ def record_analyses(
     found: Scores,
     predictions: Mapping[str, Predictions],
     evaluation: Evaluation,
+    n_scored_before: int | None = None,
 ) -> None:
     """Analyse every scored split and keep what is found: tables, reports, and metrics for the first of the splits.
 
@@ -142,6 +143,7 @@ def record_analyses(
         found: The scores of each scored split.
         predictions: What the model said about it.
         evaluation: What is looked into.
+        n_scored_before: Other runs that scored the test split before, for its report; None where nobody counts.
     """
     memory, wanted = Memory(model, predictions.values()), evaluation.analyses
     train = corpus.splits.get(TRAIN)
@@ -163,6 +165,7 @@ def record_analyses(
                 findings=findings,
                 explained=explain_errors(memory, said, evaluation),
                 facts=report_facts(model, corpus, said, evaluation),
+                n_scored_before=n_scored_before,
             )
             for suffix, text in (("html", report.html()), ("md", markdown(report))):
                 path = journal.folder / f"report_{split}.{suffix}"

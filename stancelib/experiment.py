@@ -27,7 +27,7 @@ from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, sign
 from stancelib.models.base import Model, Multitask, Report, Resumable, family_of, silent
 from stancelib.provenance import package_versions
 from stancelib.recording import BUNDLE, Identity, Scores, describe, label_counts, record_scores, summary_note
-from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions, Progress
+from stancelib.schema import TEST, TRAIN, VALIDATION, Corpus, Predictions, Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,8 @@ def run_experiment(
     """
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
-    with _recorded(Path(folder), name, tracker or JournalOnly(), identity) as (journal, outcome):
+    tracker = tracker or JournalOnly()
+    with _recorded(Path(folder), name, tracker, identity) as (journal, outcome):
         raise_errors(corpus.findings)  # before the split, which may fail on what they left over
         corpus = split(corpus) if split else corpus
         _check(corpus, model, evaluation.splits, journal)
@@ -118,7 +119,8 @@ def run_experiment(
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
         journal.model(bundle)
         trained = StanceModel(Bundle(bundle, model, corpus.labels, about))
-        record_analyses(journal, trained, corpus, found, predictions, evaluation)
+        n_before = _n_scored_before(tracker, predictions, evaluation)
+        record_analyses(journal, trained, corpus, found, predictions, evaluation, n_before)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": bundle, "scores": found, "predictions": predictions}
     return Result(**outcome)
@@ -148,8 +150,8 @@ def evaluate_model(
     """
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
-    corpus = with_labels_of(corpus, model)
-    with _recorded(Path(folder), name, tracker or JournalOnly(), identity) as (journal, outcome):
+    corpus, tracker = with_labels_of(corpus, model), tracker or JournalOnly()
+    with _recorded(Path(folder), name, tracker, identity) as (journal, outcome):
         _check(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
         check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
@@ -158,10 +160,18 @@ def evaluate_model(
         _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
         found = {part: _scores(said, evaluation, model.decision) for part, said in predictions.items()}
         record_scores(journal, found, predictions)
-        record_analyses(journal, model, corpus, found, predictions, evaluation)
+        n_before = _n_scored_before(tracker, predictions, evaluation)
+        record_analyses(journal, model, corpus, found, predictions, evaluation, n_before)
         journal.note(summary_note(identity, found, evaluation.headline))
         outcome |= {"bundle": model.bundle.folder, "scores": found, "predictions": predictions}
     return Result(**outcome)
+
+
+def _n_scored_before(tracker: Tracker, predictions: Mapping[str, Predictions], evaluation: Evaluation) -> int | None:
+    """Other runs that scored the test split; None where no report tells of one, or nobody counts."""
+    if TEST not in predictions or not evaluation.analyses.report:
+        return None
+    return tracker.scorings_before(predictions[TEST].statements.digest[:12])
 
 
 @contextmanager

@@ -41,6 +41,10 @@ class Follower:
     def attach(self, journal):
         self.calls.append("attach")
 
+    def scorings_before(self, digest):
+        self.calls.append(f"scorings of {digest}")
+        return 4
+
     def close(self):
         self.calls.append("close")
 
@@ -170,6 +174,19 @@ def test_the_tracker_follows_the_journal_and_its_words_reach_the_result(tmp_path
     result = run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "run", tracker=tracker)
     assert tracker.calls == ["attach", "close"]
     assert (result.url, result.message) == ("http://here/run", "2 points are missing")
+
+
+def test_the_report_of_the_test_split_tells_how_often_others_scored_it(tmp_path):
+    tracker = Follower()
+    corpus, evaluation = make_corpus(), Evaluation(splits=("validation", "test"), n_resamples=0)
+    result = run_experiment(
+        corpus=corpus, model=Prior(), folder=tmp_path / "run", tracker=tracker, evaluation=evaluation
+    )
+    assert tracker.calls == ["attach", f"scorings of {corpus.split('test').digest[:12]}", "close"]
+    for suffix in ("html", "md"):
+        pages = {split: (result.folder / f"report_{split}.{suffix}").read_text() for split in evaluation.splits}
+        assert "this test split has been scored 4 times before" in pages["test"]
+        assert "has been scored" not in pages["validation"]
 
 
 def test_progress_is_reported_and_recorded_with_its_step(tmp_path):

@@ -20,8 +20,8 @@ from stancelib.evaluation.metrics import Evaluation, confusion_matrix, headline_
 from stancelib.evaluation.probes import TargetProbe
 from stancelib.evaluation.selective import risk_coverage
 from stancelib.evaluation.slices import Slices
-from stancelib.evaluation.verdicts import interval_of, spell, verdicts
-from stancelib.schema import Predictions
+from stancelib.evaluation.verdicts import freshness, interval_of, spell, verdicts
+from stancelib.schema import TEST, Predictions
 
 LOWER_IS_BETTER = ("log_loss", "brier", "ece", "cost", "abstained", "set_size")
 UNCALIBRATED = "_uncalibrated"
@@ -56,6 +56,7 @@ class Report:
         findings: Targets, slices, behaviour, robustness.
         explained: The worst errors.
         facts: Where model and data come from, by name, for the end of the page.
+        n_scored_before: Other runs that scored this test split before; None where nobody counts.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Report:
     findings: Findings = field(default_factory=Findings)
     explained: Explained = field(default_factory=Explained)
     facts: Mapping[str, str] = field(default_factory=dict)
+    n_scored_before: int | None = None
 
     def html(self) -> str:
         """The page.
@@ -88,7 +90,10 @@ class Report:
             "level": self.evaluation.level,
             "headline": self._score(self.evaluation.headline),
             "scores": [self._score(name) for name in self._others()],
-            "verdicts": verdicts(self.scores, self.evaluation.headline, found),
+            "verdicts": [
+                *verdicts(self.scores, self.evaluation.headline, found),
+                *([freshness(self.n_scored_before)] if self.split == TEST else ()),
+            ],
             "labels": list(_labels(said, self.scores)),
             "confusion": _confusion(said),
             "reliability": reliability_chart(reliability(gold, said.probabilities)),

@@ -63,6 +63,18 @@ def verdicts(scores: Mapping[str, float], headline: str, findings: Findings) -> 
     ]
 
 
+def freshness(n_scored_before: int | None) -> Verdict:
+    """How often a test split was scored by others, and what that does to its scores; None where nobody counts."""
+    question = "Is the test split fresh?"
+    if n_scored_before is None:
+        return Verdict("neutral", question, "Not counted: this run isn't tracked, or its store gave no answer.")
+    if not n_scored_before:
+        return Verdict("good", question, "Yes: no run in this store has scored it before.")
+    times = f"{n_scored_before:,} time{'s' * (n_scored_before != 1)}"
+    answer = f"No: this test split has been scored {times} before by runs in this store"
+    return Verdict("warning", question, f"{answer}; where that guided a choice, these scores are too good.")
+
+
 def below_the_whole(found: Slices) -> list[Slice]:
     """Slices whose whole interval lies below the score of all statements, the worst gap first."""
     judged = [(one, one.interval) for one in found.slices if one.interval is not None]

@@ -21,6 +21,12 @@ class Tracker(Protocol):
     def attach(self, journal: Journal) -> None:
         """Start following a journal; never blocks, never raises because of the other side."""
 
+    def scorings_before(self, digest: str) -> int | None:
+        """How many other runs scored the test split with this digest; None if nobody counts or the answer takes long.
+
+        Called between ``attach`` and ``close``.
+        """
+
     def close(self) -> None:
         """Copy what is left."""
 
@@ -34,6 +40,10 @@ class JournalOnly:
 
     def attach(self, journal: Journal) -> None:
         """Nothing to follow."""
+
+    def scorings_before(self, digest: str) -> int | None:
+        """Nobody counts."""
+        return None
 
     def close(self) -> None:
         """Nothing to copy."""

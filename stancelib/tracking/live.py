@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
+import time
 
 from stancelib.errors import ConfigError, require
 from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import Mirror, Stopped, Waiting
 from stancelib.tracking.model import CHAMPION
-from stancelib.tracking.store import is_local, patience, public, reason, resolve_uri, run_url
+from stancelib.tracking.spending import PATIENCE_SECONDS, counted_within
+from stancelib.tracking.store import database_path, is_local, patience, public, reason, resolve_uri, run_url
 
 POLL_SECONDS = 1.0
 REQUEST_SECONDS = 10
@@ -87,10 +89,25 @@ class MlflowTracker:
         link.save(journal.folder)
         self._folder, self._destination = journal.folder, link.destination
         self._closing, self._over = threading.Event(), threading.Event()
-        self._failure = ""
+        self._failure, self._seconds_left = "", self.flush_seconds
         self.complete = False
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
+
+    def scorings_before(self, digest: str) -> int | None:
+        """How many other runs scored this test split. A server is asked for seconds, out of those for ``close``."""
+        uri = self._destination.uri
+        if (path := database_path(uri)) and not path.exists():
+            return 0
+        if self._failure:
+            return None
+        started = time.monotonic()
+        seconds = LOCAL_FLUSH_SECONDS if is_local(uri) else min(PATIENCE_SECONDS, self._seconds_left)
+        spent = counted_within(seconds, uri, digest)
+        self._seconds_left = max(self._seconds_left - (time.monotonic() - started), 0.0)
+        link = Link.load(self._folder)
+        own = link.run_id if link else ""
+        return None if spent is None else sum(run_id != own for run_id, _ in spent.runs)
 
     def close(self) -> None:
         """Send what is left and say how it went; call it after the journal's end. Never raises."""
@@ -98,7 +115,7 @@ class MlflowTracker:
             return
         self._closing.set()
         self._thread.join(
-            max(self.flush_seconds, LOCAL_FLUSH_SECONDS) if is_local(self._destination.uri) else self.flush_seconds
+            max(self.flush_seconds, LOCAL_FLUSH_SECONDS) if is_local(self._destination.uri) else self._seconds_left
         )
         self._over.set()
         unanswered = self._thread.is_alive()

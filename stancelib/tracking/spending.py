@@ -66,18 +66,23 @@ def spending_of(folder: Path, digest: str) -> Spending | None:
     link = Link.load(folder)
     if link is None or not link.is_complete(folder):
         return None
+    return counted_within(PATIENCE_SECONDS, link.destination.uri, digest)
+
+
+def counted_within(seconds: float, uri: str, digest: str) -> Spending | None:
+    """The runs that scored a test split, or None if the store fails or takes longer. Never raises."""
     found: list[Spending] = []
 
     def ask() -> None:
         try:
-            with patience(timeout_seconds=int(PATIENCE_SECONDS) - 1, n_retries=0):
-                found.append(count_test_scorings(link.destination.uri, digest))
+            with patience(timeout_seconds=max(int(seconds) - 1, 1), n_retries=0):
+                found.append(count_test_scorings(uri, digest))
         except Exception as error:  # a remark beside the scores is worth no failure
             log.debug("test scorings can't be counted: %s", error)
 
     thread = threading.Thread(target=ask, name="test-spending", daemon=True)
     thread.start()
-    thread.join(PATIENCE_SECONDS)
+    thread.join(seconds)
     return found[0] if found else None
 
 

@@ -251,6 +251,25 @@ def test_a_report_without_intervals_findings_or_errors_is_a_whole_page():
     assert "macro-F1" in markdown(bare)
 
 
+@pytest.mark.parametrize(
+    ("n_before", "answer"),
+    [
+        (0, "Yes: no run in this store has scored it before."),
+        (1, "No: this test split has been scored 1 time before by runs in this store; where that guided a choice"),
+        (1234, "scored 1,234 times before"),
+        (None, "Not counted: this run isn't tracked, or its store gave no answer."),
+    ],
+)
+def test_a_test_split_says_how_often_it_was_scored_before(report, n_before, answer):
+    of_test = replace(report, split="test", n_scored_before=n_before)
+    assert answer in Page(of_test.html()).words
+    assert answer in markdown(of_test)
+
+
+def test_other_splits_do_not_say_how_often_they_were_scored(report):
+    assert "Is the test split fresh?" not in replace(report, n_scored_before=7).html()
+
+
 def test_a_missing_part_says_why():
     said = judge(make_statements(12))
     findings = Findings(remarks={"probe": "no statement has a target."})

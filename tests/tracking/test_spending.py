@@ -91,6 +91,40 @@ def test_a_server_that_is_down_is_passed_over_in_silence(tmp_path, monkeypatch, 
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_run_is_told_of_the_others_and_never_counts_itself(uri, tmp_path):
+    scored(tmp_path / "earlier", uri)
+    tracker = MlflowTracker(uri=uri)
+    with Journal(tmp_path / "run", name="run") as journal:
+        tracker.attach(journal)
+        facts = {"name": "s", "source": "s", "n_rows": 3, "label_counts": {"reject": 3}, "protocol": "given"}
+        journal.dataset(split="test", digest=DIGEST, **facts)
+        journal.metrics({"test/macro_f1": 0.5})
+        deadline = time.monotonic() + 60
+        while count_test_scorings(uri, DIGEST).n < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert tracker.scorings_before(DIGEST) == 1
+    tracker.close()
+
+
+def test_the_first_run_of_a_folder_finds_its_test_split_unscored(tmp_path):
+    tracker = MlflowTracker(uri=f"sqlite:///{tmp_path / 'none yet.db'}")
+    with Journal(tmp_path / "run", name="run") as journal:
+        tracker.attach(journal)
+        assert tracker.scorings_before(DIGEST) == 0
+    tracker.close()
+
+
+def test_asking_a_server_that_hangs_is_taken_from_the_seconds_for_the_end(hanging_uri, tmp_path):
+    tracker = MlflowTracker(uri=hanging_uri, flush_seconds=1)
+    started = time.monotonic()
+    with Journal(tmp_path / "run", name="run") as journal:
+        tracker.attach(journal)
+        assert tracker.scorings_before(DIGEST) is None
+    tracker.close()
+    assert time.monotonic() - started < 2.5
+
+
 def test_a_run_that_is_brought_in_later_counts_from_then_on(uri, tmp_path):
     with Journal(tmp_path / "run", name="late") as journal:
         facts = {"name": "s", "source": "s", "n_rows": 3, "label_counts": {"reject": 3}, "protocol": "given"}
@@ -113,6 +147,9 @@ def test_train_and_evaluate_say_how_often_the_test_split_was_scored(uri, in_tmp,
     )
     trained = run_cli("train", *data, "model=prior", "evaluation.splits=[validation,test]", "hydra.run.dir=run")
     assert "this test split has now been scored 1 time\n" in trained.out, trained.err
+    assert "no run in this store has scored it before" in (in_tmp / "run" / "report_test.md").read_text()
     assert "scored 2 times\n" in run_cli("evaluate", "run", *data, "--split", "test").out
+    (report,) = (in_tmp / "runs").rglob("report_test.md")
+    assert "this test split has been scored 1 time before by runs in this store" in report.read_text()
     assert "been scored" not in run_cli("evaluate", "run", *data).out
     assert "been scored" not in run_cli("evaluate", "run", *data, "--split", "test", "tracking=none").out
