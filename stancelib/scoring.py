@@ -65,6 +65,13 @@ def score_rows(
         ]
 
 
+def blank_row(model: StanceModel, columns: Iterable[str]) -> dict[str, Any]:
+    """A row as ``score_rows`` gives them, of a file that has columns but no rows."""
+    row: dict[str, Any] = dict.fromkeys(columns, "")
+    answers = answer_columns(model.judge(Statements([""], [None])), taken=row)
+    return row | {name: values[0] for name, values in answers.items()}
+
+
 def _keep_columns(batch: list[tuple[Place, dict[str, Any]]], names: set[str]) -> None:
     """Refuse a row whose own column an answer would overwrite."""
     for place, row in batch:

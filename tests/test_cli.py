@@ -236,6 +236,42 @@ def test_one_target_can_serve_a_whole_file(cli, model, in_tmp):
     assert with_target != cli("predict", model, "in.jsonl").out
 
 
+@pytest.mark.parametrize("source", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("output", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_file_without_rows_is_scored_into_one_with_all_columns_and_no_rows(source, output, cli, model, in_tmp):
+    if source == "parquet":
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table({"label": ["x"], "text": ["y"]}).slice(0, 0), in_tmp / "in.parquet")
+    else:
+        (in_tmp / f"in.{source}").write_text("label,text\n".replace(",", "\t" if source == "tsv" else ","))
+    answer = cli("predict", model, f"in.{source}", "-o", f"out.{output}")
+    assert (answer.code, answer.err) == (0, f"0 rows scored into out.{output}\n")
+    columns = ["label", "text", "predicted_label", *ANSWERS[1:]]
+    found = (in_tmp / f"out.{output}").read_bytes()
+    if output == "parquet":
+        table = pytest.importorskip("pyarrow.parquet").read_table(in_tmp / "out.parquet")
+        assert (table.column_names, table.num_rows) == (columns, 0)
+        assert str(table.schema.field("confidence").type) == "double"
+    else:
+        wanted = {"csv": ",".join(columns) + "\n", "tsv": "\t".join(columns) + "\n", "jsonl": ""}
+        assert found.decode() == wanted[output]
+
+
+def test_a_header_alone_is_scored_from_standard_input_too(cli, model):
+    answer = cli("predict", model, "-", "--format", "csv", stdin=b"text,target\n")
+    assert answer.out == ",".join(["text", "target", *ANSWERS]) + "\n"
+
+
+def test_an_output_that_exists_is_replaced_only_when_asked(cli, model, in_tmp):
+    write_jsonl(in_tmp / "in.jsonl", unlabelled())
+    (in_tmp / "out.csv").write_text("mine")
+    answer = cli("predict", model, "in.jsonl", "-o", "out.csv")
+    assert (answer.code, (in_tmp / "out.csv").read_text()) == (2, "mine")
+    assert answer.error == "'out.csv' exists already. Name another file, or add --overwrite to replace it."
+    assert cli("predict", model, "in.jsonl", "-o", "out.csv", "--overwrite").code == 0
+    assert len(read_scored(in_tmp / "out.csv")) == 6
+
+
 def test_rows_without_text_are_left_unanswered_when_asked(cli, model, in_tmp):
     rows = unlabelled()
     rows[2]["text"] = ""
@@ -389,7 +425,7 @@ def test_scoring_a_long_file_takes_no_more_memory_than_a_short_one(model, in_tmp
             "except SystemExit as stop: assert not stop.code\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
-        command = [sys.executable, "-c", code, "predict", model, "in.jsonl", "-o", "out.jsonl"]
+        command = [sys.executable, "-c", code, "predict", model, "in.jsonl", "-o", "out.jsonl", "--overwrite"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert Path("out.jsonl").read_bytes().count(b"\n") == n_rows

@@ -61,3 +61,13 @@ def test_an_unknown_label_is_refused_with_its_row(cli, run, data, in_tmp):
     assert done.code == 2
     assert "did you mean 'reject'" in done.err
     assert not (in_tmp / "reviewed").exists()
+
+
+def test_a_queue_that_may_hold_answers_is_replaced_only_when_asked(cli, run, data, in_tmp):
+    (in_tmp / "review.csv").write_text("mine")
+    command = ("review", run, "data=files", data, "-n", "2", "--no-noise")
+    done = cli(*command)
+    assert (done.code, (in_tmp / "review.csv").read_text()) == (2, "mine")
+    assert done.error == "'review.csv' exists already. Name another file, or add --overwrite to replace it."
+    assert cli(*command, "--overwrite").code == 0
+    assert "corrected_label" in (in_tmp / "review.csv").read_text()

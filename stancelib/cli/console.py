@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,6 +34,16 @@ def explain_failure(error: BaseException) -> int:
     if not mistake:
         err.print("[dim]The job failed. Add --debug to see where.[/dim]")
     return 2 if mistake else 1
+
+
+def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
+    """Stop before a file of the user's is written over unasked.
+
+    Raises:
+        ConfigError: If it exists and ``overwrite`` is false.
+    """
+    if Path(path).exists() and not overwrite:
+        raise ConfigError(f"'{path}' exists already. Name another file, or add --overwrite to replace it.")
 
 
 def show_warnings() -> None:

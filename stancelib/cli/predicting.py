@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancelib.cli.console import err, out
+from stancelib.cli.console import err, out, refuse_existing
 from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def predict(
     ],
     target: Annotated[str | None, typer.Option(help="What the statement (or every row) is judged towards.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="File for scored rows; - is standard output.")] = "-",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")] = False,
     text_column: Annotated[str, typer.Option(help="Column of the statements.")] = "text",
     target_column: Annotated[str, typer.Option(help="Column of the targets.")] = "target",
     input_format: Annotated[
@@ -55,6 +56,8 @@ def predict(
     from stancelib.inference import load
     from stancelib.scoring import RowColumns
 
+    if output != "-":
+        refuse_existing(output, overwrite=overwrite)
     loaded = load(model)
     if source == "-" or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
         if explained:
@@ -126,20 +129,22 @@ def _score_file(model: StanceModel, source: str, output: str, form: str | None, 
 
     from stancelib.data.rows import read_rows
     from stancelib.data.writing import write_rows
-    from stancelib.scoring import score_rows
+    from stancelib.scoring import blank_row, score_rows
 
     layout = (SpinnerColumn(), TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    n_rows = n_empty = 0
+    n_rows, n_empty, header = 0, 0, list[str]()
     with (
         Progress(*layout, console=err, transient=True, disable=not err.is_terminal) as bar,
         write_rows(output, form if output == "-" else None) as write,
     ):
         task = bar.add_task("", total=_about_how_many(source))
-        for batch in score_rows(model, read_rows(source, form), columns):
+        for batch in score_rows(model, read_rows(source, form, header=header), columns):
             write(batch)
             n_rows += len(batch)
             n_empty += sum(1 for row in batch if not str(row.get(columns.text) or "").strip())
             bar.update(task, completed=n_rows)
+        if not n_rows:
+            write([], like=blank_row(model, header))
     place = "standard output" if output == "-" else output
     err.print(
         f"{n_rows:,} rows scored into {place}" + (f"; {n_empty:,} had no text and no answer" if n_empty else ""),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stancelib.cli.console import err, out
+from stancelib.cli.console import err, out, refuse_existing
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="The data, as for train: data=files data.path=x.csv")]
 
@@ -25,6 +25,7 @@ def review(
     output: Annotated[Path, typer.Option("-o", "--output", help="File for the queue, CSV or TSV.")] = Path(
         "review.csv"
     ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the queue if it exists.")] = False,
     split: Annotated[str, typer.Option(help="Split to look through.")] = "train",
     n_each: Annotated[int, typer.Option("-n", min=1, help="Statements per reason.")] = 50,
     noise: Annotated[
@@ -42,6 +43,8 @@ def review(
     from stancelib.models.tfidf import Tfidf
     from stancelib.reviewing import review_queue, write_queue
     from stancelib.schema import Judge, Predictions, Statements
+
+    refuse_existing(output, overwrite=overwrite)
 
     def fit(statements: Statements) -> Judge:
         fitted = Tfidf().fit(statements)

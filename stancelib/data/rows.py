@@ -38,7 +38,7 @@ def format_of(path: str | Path, format: str | None = None) -> str:
 
 
 def read_rows(
-    path: str | Path, format: str | None = None, *, encoding: str = "utf-8"
+    path: str | Path, format: str | None = None, *, encoding: str = "utf-8", header: list[str] | None = None
 ) -> Iterator[tuple[Place, dict[str, Any]]]:
     """The rows of a file or of standard input, each with its place.
 
@@ -48,12 +48,13 @@ def read_rows(
         path: A file, or ``-`` for standard input.
         format: One of ``FORMATS``; None takes it from the file's name.
         encoding: Of text formats; a byte order mark is skipped.
+        header: Filled, before the first row is read, with the columns that CSV, TSV and Parquet name without any row.
 
     Raises:
         ConfigError: If there is no such format or encoding.
         DataError: If the file is missing or damaged; the message names the row.
     """
-    kind = format_of(path, format)
+    kind, header = format_of(path, format), [] if header is None else header
     try:
         codecs.lookup(encoding)
     except LookupError:
@@ -61,9 +62,9 @@ def read_rows(
     if str(path) == STANDARD:
         if kind == "parquet":
             raise ConfigError("Parquet can't be read from standard input: give a file, or pipe JSON lines.")
-        return _parse(sys.stdin.buffer, "standard input", kind, encoding)
+        return _parse(sys.stdin.buffer, "standard input", kind, encoding, header)
     require_file(Path(path))
-    return _parquet(Path(path)) if kind == "parquet" else _parse_file(Path(path), kind, encoding)
+    return _parquet(Path(path), header) if kind == "parquet" else _parse_file(Path(path), kind, encoding, header)
 
 
 def require_file(path: Path) -> None:
@@ -79,16 +80,20 @@ def require_file(path: Path) -> None:
         raise DataError(f"there is no file '{path}'{near or '.'}")
 
 
-def _parse_file(path: Path, kind: str, encoding: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _parse_file(path: Path, kind: str, encoding: str, header: list[str]) -> Iterator[tuple[Place, dict[str, Any]]]:
     with path.open("rb") as stream:
-        yield from _parse(stream, str(path), kind, encoding)
+        yield from _parse(stream, str(path), kind, encoding, header)
 
 
-def _parse(stream: IO[bytes], name: str, kind: str, encoding: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _parse(
+    stream: IO[bytes], name: str, kind: str, encoding: str, header: list[str]
+) -> Iterator[tuple[Place, dict[str, Any]]]:
     if kind == "json":
         return _json(stream, name, encoding)
     lines = _lines(stream, name, encoding)
-    return _json_lines(lines, name) if kind == "jsonl" else _delimited(lines, name, "\t" if kind == "tsv" else ",")
+    if kind == "jsonl":
+        return _json_lines(lines, name)
+    return _delimited(lines, name, "\t" if kind == "tsv" else ",", header)
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
@@ -168,12 +173,14 @@ def _json(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[Place, 
         yield Place(name, row), record
 
 
-def _delimited(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _delimited(
+    lines: Iterator[str], name: str, delimiter: str, header: list[str]
+) -> Iterator[tuple[Place, dict[str, Any]]]:
     csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 KiB a field
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = 0
     try:
-        header = next(reader, None)
+        header += next(reader, [])
         if not header:
             raise DataError(f"'{name}' is empty: its first line must name the columns.")
         if repeated := [column for column in header if header.count(column) > 1]:
@@ -199,10 +206,11 @@ def _ragged(name: str, row: int, n_fields: int, header: list[str]) -> str:
     )
 
 
-def _parquet(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _parquet(path: Path, header: list[str]) -> Iterator[tuple[Place, dict[str, Any]]]:
     parquet = require("pyarrow.parquet", "train")
     try:
         with parquet.ParquetFile(path) as file:
+            header += file.schema_arrow.names
             row = 0
             for batch in file.iter_batches(batch_size=_BATCH):
                 for record in batch.to_pylist():

@@ -1,6 +1,6 @@
 """Rows into a file or standard output as they come, in constant memory.
 
-A file appears under its name only once it is complete.
+A file appears under its name only once it is complete; of several writers the last one to finish is kept whole.
 """
 
 from __future__ import annotations
@@ -8,16 +8,23 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from stancelib.data.rows import STANDARD, format_of
 from stancelib.errors import ConfigError, DataError, require
 
 Row = Mapping[str, Any]
-Write = Callable[[Sequence[Row]], None]
+
+
+class Write(Protocol):
+    """What ``write_rows`` gives."""
+
+    def __call__(self, rows: Sequence[Row], like: Row | None = None) -> None:
+        """Write a batch; the very first row, or ``like`` where there is none, names the columns."""
 
 
 @contextmanager
@@ -25,7 +32,8 @@ def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
     """A function that writes a batch of rows; the first row names the columns of CSV, TSV and Parquet.
 
     Args:
-        path: A file, or ``-`` for standard output.
+        path: A file, replaced if it exists, or ``-`` for standard output. A link stays, and what it points at is
+            written.
         format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None takes it from the file's name.
 
     Raises:
@@ -42,10 +50,12 @@ def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
             yield write
         sys.stdout.flush()
         return
-    path = Path(path)
+    path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    if path.is_dir():
+        raise DataError(f"'{path}' is a folder, and a file is needed.")
     if not path.parent.is_dir():
         raise DataError(f"there is no folder '{path.parent}' to write '{path.name}' into.")
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with _parquet_writer(partial) if kind == "parquet" else _file_writer(partial, kind) as write:
             yield write
@@ -71,7 +81,7 @@ def _text_writer(stream: IO[str], kind: str) -> AbstractContextManager[Write]:
 def _json_lines(stream: IO[str]) -> Iterator[Write]:
     encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
-    def write(rows: Sequence[Row]) -> None:
+    def write(rows: Sequence[Row], like: Row | None = None) -> None:
         stream.write("".join([encode(row) + "\n" for row in rows]))
 
     yield write
@@ -83,10 +93,11 @@ def _delimited(stream: IO[str], delimiter: str) -> Iterator[Write]:
     header: list[str] = []
     n_rows = 0
 
-    def write(rows: Sequence[Row]) -> None:
+    def write(rows: Sequence[Row], like: Row | None = None) -> None:
         nonlocal n_rows
-        if rows and not header:
-            header.extend(rows[0])
+        first = rows[0] if rows else like
+        if first and not header:
+            header.extend(first)
             writer.writerow(header)
         for row in rows:
             n_rows += 1
@@ -113,13 +124,14 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
     pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     writer: Any = None
 
-    def write(rows: Sequence[Row]) -> None:
+    def write(rows: Sequence[Row], like: Row | None = None) -> None:
         nonlocal writer
-        if not rows:
+        first = list(rows) or ([like] if like else [])
+        if not first:
             return
         try:
             if writer is None:
-                schema = pyarrow.Table.from_pylist(list(rows)).schema
+                schema = pyarrow.Table.from_pylist(first).schema
                 text = [f.with_type(pyarrow.string()) if pyarrow.types.is_null(f.type) else f for f in schema]
                 writer = parquet.ParquetWriter(path, pyarrow.schema(text))
             if unknown := next((row for row in rows if row.keys() - set(writer.schema.names)), None):

@@ -36,6 +36,35 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_partial_one(tmp_path: Pa
     assert (tmp_path / name).read_text() == "old"
 
 
+def test_of_two_writers_of_one_file_the_last_to_finish_is_kept_whole(tmp_path: Path):
+    with write_rows(tmp_path / "o.jsonl") as slow:
+        slow([{"by": "slow", "n": 1}])
+        with write_rows(tmp_path / "o.jsonl") as quick:
+            quick([{"by": "quick", "n": 1}])
+        assert [row for _, row in read_rows(tmp_path / "o.jsonl")] == [{"by": "quick", "n": 1}]
+        slow([{"by": "slow", "n": 2}])
+    assert [row for _, row in read_rows(tmp_path / "o.jsonl")] == [{"by": "slow", "n": 1}, {"by": "slow", "n": 2}]
+    assert [path.name for path in tmp_path.iterdir()] == ["o.jsonl"]
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_link_stays_and_what_it_points_at_is_written(tmp_path: Path, before: str | None):
+    (tmp_path / "there").mkdir()
+    if before:
+        (tmp_path / "there" / "real.jsonl").write_text(before)
+    (tmp_path / "o.jsonl").symlink_to(Path("there", "real.jsonl"))
+    with write_rows(tmp_path / "o.jsonl") as write:
+        write([{"a": 1}])
+    assert (tmp_path / "o.jsonl").is_symlink()
+    assert (tmp_path / "there" / "real.jsonl").read_text() == '{"a": 1}\n'
+
+
+def test_a_folder_is_not_written_over(tmp_path: Path):
+    (tmp_path / "o.csv").mkdir()
+    with pytest.raises(DataError, match="is a folder"), write_rows(tmp_path / "o.csv"):
+        pass
+
+
 def test_parquet_columns_that_start_empty_become_text(tmp_path: Path):
     with write_rows(tmp_path / "o.parquet") as write:
         write([{"text": "a", "target": None}])
