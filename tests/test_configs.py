@@ -379,6 +379,20 @@ def test_a_bare_no_as_a_label_in_a_file_is_explained(line, message, cli, in_tmp)
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("C: 1\nC: 2\n", r".*conf/model/mine\.yaml line 3 can't be read: found duplicate key C\."),
+        ("C: [1\n", r".*conf/model/mine\.yaml line 3 can't be read: expected ',' or '\]', but got .*"),
+    ],
+    ids=["a key twice", "an open bracket"],
+)
+def test_an_option_file_that_is_no_sound_yaml_is_refused_with_its_line(content, message, cli, in_tmp):
+    (in_tmp / "conf" / "model").mkdir(parents=True)
+    (in_tmp / "conf" / "model" / "mine.yaml").write_text(f"defaults: [tfidf]\n{content}")
+    assert_mistake(cli("train", "-cd", "conf", "model=mine", "tracking=none"), message)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere", "x"], r"there is no folder 'nowhere'; give the path of a bundle \(a folder with SHA256SUMS\)\."),

@@ -83,7 +83,7 @@ def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[
 
 
 class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
-    """Turns Hydra's and OmegaConf's exceptions into one ConfigError sentence."""
+    """Turns the exceptions of Hydra, OmegaConf and YAML into one ConfigError sentence."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = arguments
@@ -94,7 +94,10 @@ class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
+        from yaml import MarkedYAMLError
 
+        if isinstance(error, MarkedYAMLError) and (place := error.problem_mark):
+            raise ConfigError(f"{place.name} line {place.line + 1} can't be read: {error.problem}.") from error
         bad_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
         if bad_group or isinstance(error, HydraException | OmegaConfBaseException):
             assert error is not None

@@ -174,11 +174,7 @@ def read_capability(path: str | Path, *, labels: Iterable[str] = ()) -> Capabili
     Raises:
         DataError: If the file is missing, is no YAML, or breaks a rule; the message names file, case and rule.
     """
-    yaml = require("yaml", "train")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"can't read behavioural cases from {path}: {' '.join(str(error).split())}") from None
+    content = _read_yaml(Path(path))
     _check_keys(content, ("capability", "description", *_KEYS), f"{path}")
     cases: list[Case] = []
     for kind in _KEYS:
@@ -193,6 +189,31 @@ def read_capability(path: str | Path, *, labels: Iterable[str] = ()) -> Capabili
     if name.strip().casefold() == "all":
         raise DataError(f"{path}: a capability can't be called {name!r}; 'behaviour/all' is over all of them.")
     return Capability(name, description, tuple(cases))
+
+
+def _read_yaml(path: Path) -> Any:
+    yaml = require("yaml", "train")
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        if (root := loader.get_single_node()) is None:
+            return None
+        _refuse_repeated_keys(root, path)
+        return loader.construct_document(root)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"can't read behavioural cases from {path}: {' '.join(str(error).split())}") from None
+
+
+def _refuse_repeated_keys(node: Any, path: Path) -> None:
+    """YAML's own loader silently keeps the last of two equal keys."""
+    lines: dict[str, int] = {}
+    for child in node.value if isinstance(node.value, list) else ():
+        key, value = child if isinstance(child, tuple) else (None, child)
+        if key is not None and isinstance(key.value, str):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise DataError(f"{path} line {line}: the key '{key.value}' is in line {lines[key.value]} already.")
+            lines[key.value] = line
+        _refuse_repeated_keys(value, path)
 
 
 def _check_cases(cases: Sequence[Case], labels: Sequence[str], where: str) -> None:

@@ -279,6 +279,9 @@ def test_an_installed_package_has_its_cases_inside_and_a_broken_one_says_so(tmp_
         (HEAD + "invariances:\n" + CASE, r"unknown key 'invariances'; valid are .*did you mean 'invariance'\?"),
         (HEAD + "minimum functionality: 3\n", "'minimum functionality' must be a list of cases, got 3"),
         ("capability: own\nminimum functionality:\n" + CASE, "'description' must be a non-empty string, got None"),
+        (HEAD + "invariance:\n" + CASE + HEAD, r"own\.yaml line 5: the key 'capability' is in line 1 already\."),
+        (HEAD + "invariance:\n" + CASE.replace("}", ", label: x}"), r"line 4: the key 'label' is in line 4 already"),
+        ("", r"own\.yaml must be a mapping with .*; got None"),
         (HEAD.replace("own", "All") + "minimum functionality:\n" + CASE, "a capability can't be called 'All'"),
         (HEAD + "minimum functionality:\n" + CASE * 2, "the id 'a' is used 2 times; ids must differ"),
         (
