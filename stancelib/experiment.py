@@ -8,25 +8,34 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stancelib.analysis import check_analyses, record_analyses
 from stancelib.bundle import Bundle, save_bundle
-from stancelib.data.cleaning import check_corpus, raise_errors
-from stancelib.errors import ConfigError, DataError, nearest
+from stancelib.data.cleaning import raise_errors
+from stancelib.errors import DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
 from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
 from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
-from stancelib.journal import Journal, JournalOnly, SystemMetrics, Tracker, signals_as_exceptions
-from stancelib.models.base import Model, Multitask, Report, Resumable, family_of, silent
+from stancelib.journal import Journal, JournalOnly, Tracker
+from stancelib.models.base import Model, Report, Resumable, family_of, learn_auxiliary, silent
 from stancelib.provenance import package_versions
-from stancelib.recording import BUNDLE, Identity, Scores, describe, label_counts, record_scores, summary_note
+from stancelib.recording import (
+    BUNDLE,
+    Identity,
+    Scores,
+    check_data,
+    describe,
+    label_counts,
+    record_scores,
+    recorded,
+    summary_note,
+)
 from stancelib.schema import TEST, TRAIN, VALIDATION, Corpus, Predictions, Progress
 
 if TYPE_CHECKING:
@@ -89,10 +98,10 @@ def run_experiment(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
     tracker = tracker or JournalOnly()
-    with _recorded(Path(folder), name, tracker, identity) as (journal, outcome):
+    with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
         raise_errors(corpus.findings)  # before the split, which may fail on what they left over
         corpus = split(corpus) if split else corpus
-        _check(corpus, model, evaluation.splits, journal)
+        check_data(corpus, model, evaluation.splits, journal)
         check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": family_of(model)}, identity)
         fit_seconds = _fit(model, corpus, journal, report, resume=identity.resume)
@@ -151,8 +160,8 @@ def evaluate_model(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
     corpus, tracker = with_labels_of(corpus, model), tracker or JournalOnly()
-    with _recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        _check(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
+    with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
+        check_data(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
         check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
         started = time.monotonic()
@@ -174,42 +183,6 @@ def _n_scored_before(tracker: Tracker, predictions: Mapping[str, Predictions], e
     return tracker.scorings_before(predictions[TEST].statements.digest[:12])
 
 
-@contextmanager
-def _recorded(
-    folder: Path, name: str, tracker: Tracker, identity: Identity
-) -> Iterator[tuple[Journal, dict[str, Any]]]:
-    """A journal with the tracker at its side; the second item becomes the Result's fields."""
-    outcome: dict[str, Any] = {}
-    started = time.monotonic()
-    with signals_as_exceptions():
-        try:
-            opened = Journal.reopen(folder) if identity.resume else Journal(folder, name=name, parent=identity.parent)
-            with opened as journal:
-                tracker.attach(journal)
-                with SystemMetrics(journal):
-                    yield journal, outcome
-                journal.metrics({"perf/wall_seconds": time.monotonic() - started})
-        finally:
-            tracker.close()
-    outcome |= {"folder": journal.folder, "url": tracker.url, "message": tracker.message}
-
-
-def _check(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal, *, learning: bool = True) -> None:
-    """Stop on errors in the data; show and record the warnings."""
-    findings = check_corpus(corpus, needs_target=model.uses_target)
-    if not learning:
-        findings = [finding for finding in findings if finding.check != "rare-label"]
-    if findings:
-        columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
-        journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
-    raise_errors(findings)
-    for split in splits:
-        corpus.split(split)
-    for finding in findings:
-        logger.warning("%s", finding.message)
-    journal.tags({"data.warnings": str(len(findings))})
-
-
 def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resume: bool) -> float:
     """Fit, with every Progress in the journal and checkpoints where the family makes them; the seconds it took."""
 
@@ -221,13 +194,7 @@ def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resu
     started = time.monotonic()
     if isinstance(model, Resumable):
         model.checkpoint_to(journal.folder / CHECKPOINTS, resume=resume)
-    if corpus.auxiliary:
-        if not isinstance(model, Multitask):
-            raise ConfigError(
-                f"model '{family_of(model)}' learns one corpus at a time, and '{corpus.name}' is a mixture. "
-                "Choose model=cross_encoder, or another corpus."
-            )
-        model.learn_beside(corpus.auxiliary)
+    learn_auxiliary(model, corpus)
     model.fit(corpus.split(TRAIN), corpus.splits.get(VALIDATION), report=record)
     return time.monotonic() - started
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
-from stancelib.journal import Journal, read_events, run_folders, run_state
+from stancelib.journal import (
+    Journal,
+    SystemMetrics,
+    Tracker,
+    read_events,
+    run_folders,
+    run_state,
+    signals_as_exceptions,
+)
+from stancelib.models.base import Model
 from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
 from stancelib.schema import Corpus, Predictions
@@ -40,6 +52,40 @@ class Identity:
     note: str = ""
     resume: bool = False
     parent: str = ""
+
+
+@contextmanager
+def recorded(folder: Path, name: str, tracker: Tracker, identity: Identity) -> Iterator[tuple[Journal, dict[str, Any]]]:
+    """A journal with the tracker at its side; the second item gets folder, url and message once the run is over."""
+    outcome: dict[str, Any] = {}
+    started = time.monotonic()
+    with signals_as_exceptions():
+        try:
+            opened = Journal.reopen(folder) if identity.resume else Journal(folder, name=name, parent=identity.parent)
+            with opened as journal:
+                tracker.attach(journal)
+                with SystemMetrics(journal):
+                    yield journal, outcome
+                journal.metrics({"perf/wall_seconds": time.monotonic() - started})
+        finally:
+            tracker.close()
+    outcome |= {"folder": journal.folder, "url": tracker.url, "message": tracker.message}
+
+
+def check_data(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal, *, learning: bool = True) -> None:
+    """Stop on errors in the data; show and record the warnings."""
+    findings = check_corpus(corpus, needs_target=model.uses_target)
+    if not learning:
+        findings = [finding for finding in findings if finding.check != "rare-label"]
+    if findings:
+        columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
+        journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
+    raise_errors(findings)
+    for split in splits:
+        corpus.split(split)
+    for finding in findings:
+        logger.warning("%s", finding.message)
+    journal.tags({"data.warnings": str(len(findings))})
 
 
 def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, predict, compare, promote, check, review, runs, ui, sync ….
+"""The command line: train, evaluate, predict, compare, curve, promote, check, review, runs, ui, sync ….
 
 Exit codes: 0 fine, 1 the job failed, 2 the user's mistake. Commands import what they need when they run.
 """
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stancelib import __version__
-from stancelib.cli import checking, comparing, predicting, promoting, reviewing, tracking, training
+from stancelib.cli import checking, comparing, predicting, promoting, reviewing, sizing, tracking, training
 from stancelib.cli.console import explain_failure, out
 
 HELP = """Train, compare and reuse stance classifiers.
@@ -35,6 +35,7 @@ training.register(app)
 predicting.register(app)
 checking.register(app)
 comparing.register(app)
+sizing.register(app)
 promoting.register(app)
 reviewing.register(app)
 tracking.register(app)

@@ -91,14 +91,14 @@ def _show(result: Result, evaluation: Evaluation) -> None:
     }
     out.print(scores_table(result.scores, counts, evaluation.headline))
     out.print()
-    _line("run", str(result.folder))
-    _line("model", str(result.bundle))
+    show_fact("run", str(result.folder))
+    show_fact("model", str(result.bundle))
     if result.url:
-        _line("tracked", result.url)
+        show_fact("tracked", result.url)
     if result.message:
         err.print("[yellow]" + result.message.replace("[", r"\[") + "[/yellow]", soft_wrap=True)
     if spent := _spending(result):
-        _line("test", spent)
+        show_fact("test", spent)
 
 
 def _spending(result: Result) -> str:
@@ -112,7 +112,8 @@ def _spending(result: Result) -> str:
     return f"this test split has now been scored {spent.n} time{'s' * (spent.n != 1)}" if spent else ""
 
 
-def _line(name: str, value: str) -> None:
+def show_fact(name: str, value: str) -> None:
+    """Print where something is, on a line of its own."""
     out.print(f"[bold]{name:<8}[/bold]", end="")
     out.print(value, markup=False, highlight=False, soft_wrap=True)
 

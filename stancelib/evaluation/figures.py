@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stancelib.errors import require
+from stancelib.evaluation.learning import LearningCurve
 from stancelib.evaluation.metrics import confusion_matrix, reliability
 from stancelib.schema import Predictions
 
@@ -51,6 +52,35 @@ def calibration_figure(predictions: Predictions, path: Path, *, title: str) -> N
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
+    figure.savefig(path)
+
+
+def learning_figure(curve: LearningCurve, path: Path, *, title: str) -> None:
+    """Draw the score over the number of training statements, with its intervals and a dot for each draw."""
+    sizes = [point.n_statements for point in curve.points]
+    around = [point.interval for point in curve.points]
+    figure = _figure(5.6, 3.8)
+    axes = figure.add_subplot()
+    axes.fill_between(sizes, [one.low for one in around], [one.high for one in around], color=ACCENT, alpha=0.15, lw=0)
+    axes.errorbar(
+        sizes,
+        [one.value for one in around],
+        yerr=[[one.value - one.low for one in around], [one.high - one.value for one in around]],
+        marker="o",
+        capsize=3,
+        color=ACCENT,
+        label="mean, with its interval",
+    )
+    draws = [(point.n_statements, score) for point in curve.points for score in point.scores]
+    axes.scatter(*zip(*draws, strict=True), s=14, color=INK, alpha=0.5, zorder=3, label="single draws")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("training statements")
+    axes.set_ylabel(f"{curve.score} on validation")
+    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
     figure.savefig(path)
 
 

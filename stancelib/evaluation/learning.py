@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stancelib.errors import DataError
+from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resamples
-from stancelib.schema import Judge, Predictions, Statements
+from stancelib.schema import Judge, Statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +77,7 @@ def learning_curve(
     fractions: Sequence[float] = FRACTIONS,
     seeds: Sequence[int] = (0, 1, 2),
     score: str = "macro_f1",
+    skip_labels: Sequence[str] = (),
     level: float = 0.95,
     n_resamples: int = 1000,
 ) -> LearningCurve:
@@ -93,30 +94,65 @@ def learning_curve(
         fractions: Shares of ``train``, each above 0 and at most 1.
         seeds: One draw each; all statements are fitted once.
         score: Any score of ``intervals``.
+        skip_labels: Labels left out of ``f_avg``.
         level: Of the intervals.
         n_resamples: Of the bootstrap.
 
     Raises:
-        ValueError: If a fraction, the seeds or the score can't be used.
+        ConfigError: If a fraction, the seeds, the score or the resamples can't be used.
         DataError: If a share lacks a label.
 
     References:
         Figueroa et al. (2012), Predicting Sample Size Required for Classification Performance; Satterthwaite (1946), An
         Approximate Distribution of Estimates of Variance Components.
     """
-    if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
-        raise ValueError(f"fractions must be above 0 and at most 1, got {bad[0]}.")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be one or more different numbers, got {list(seeds)}.")
+    options = {"skip_labels": skip_labels, "level": level, "n_resamples": n_resamples}
+    points = learning_points(train, test, fit, fractions=fractions, seeds=seeds, score=score, **options)  # type: ignore[arg-type]
+    return LearningCurve(score, tuple(points))
+
+
+def learning_points(
+    train: Statements,
+    test: Statements,
+    fit: Fit,
+    *,
+    fractions: Sequence[float],
+    seeds: Sequence[int],
+    score: str,
+    skip_labels: Sequence[str] = (),
+    level: float = 0.95,
+    n_resamples: int = 1000,
+) -> Iterator[LearningPoint]:
+    """The points of ``learning_curve``, each as soon as its models are fitted."""
+    check_sizes(fractions, seeds, n_resamples)
     shares = {fraction: _shares(train, fraction, seeds) for fraction in sorted(set(fractions))}
     clusters = clusters_of(test)
-    points = []
     for fraction, drawn in shares.items():
-        said = [fit(train.take(rows))(test) for rows in drawn]
-        values, tested = _scored(said, clusters, score, n_resamples)
+        sums = [ClusterSums.of(fit(train.take(rows))(test), clusters, skip_labels) for rows in drawn]
+        values, tested = _scored(sums, score, n_resamples)
         n_statements = sum(map(len, drawn)) / len(drawn)
-        points.append(LearningPoint(fraction, n_statements, tuple(values), _interval(values, tested, level)))
-    return LearningCurve(score, tuple(points))
+        yield LearningPoint(fraction, n_statements, tuple(values), _interval(values, tested, level))
+
+
+def check_sizes(fractions: Sequence[float], seeds: Sequence[int], n_resamples: int = 1000) -> None:
+    """Refuse what no curve can be made of, before anything is fitted.
+
+    Raises:
+        ConfigError: If a fraction or the resamples are out of range, or the seeds are none or repeat.
+    """
+    if not fractions:
+        raise ConfigError("fractions is empty; name at least one share of the training statements, such as 0.5.")
+    if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
+        raise ConfigError(f"fractions must be above 0 and at most 1, got {bad[0]}.")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds must be one or more different numbers, got {list(seeds)}.")
+    if n_resamples < 2:
+        raise ConfigError(f"n_resamples must be at least 2 for the intervals of a learning curve, got {n_resamples}.")
+
+
+def n_fits(fractions: Sequence[float], n_draws: int) -> int:
+    """How many models a curve takes: all statements are fitted once."""
+    return sum(1 if fraction == 1 else n_draws for fraction in set(fractions))
 
 
 def group_positions(statements: Statements, *, seed: int) -> NDArray[np.float64]:
@@ -160,16 +196,13 @@ def _shares(train: Statements, fraction: float, seeds: Sequence[int]) -> list[ND
     return drawn
 
 
-def _scored(
-    said: Sequence[Predictions], clusters: Sequence[Hashable], score: str, n_resamples: int
-) -> tuple[list[float], NDArray[np.float64]]:
+def _scored(sums: Sequence[ClusterSums], score: str, n_resamples: int) -> tuple[list[float], NDArray[np.float64]]:
     """The score of each model, and their mean on each resample of the test clusters."""
     import numpy as np
 
-    sums = [ClusterSums.of(one, clusters) for one in said]
     values = [one.whole() for one in sums]
     if score not in values[0]:
-        raise ValueError(f"score must be one of {', '.join(values[0])}, got {score!r}.")
+        raise ConfigError(f"score must be one of {', '.join(values[0])}, got {score!r}.")
     chunks = resamples(len(sums[0].sums), n_resamples, seed=0)
     drawn = [one.scores(np.concatenate([counts @ one.sums for counts in chunks]))[score] for one in sums]
     return [float(value[score][0]) for value in values], np.mean(drawn, axis=0)

@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from stancelib.errors import DataError
+from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
-from stancelib.schema import Auxiliary, Progress, Statements
+from stancelib.schema import Auxiliary, Corpus, Progress, Statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,3 +153,19 @@ def family_of(model: Model) -> str:
     kind = type(model)
     package, _, family = kind.__module__.rpartition(".")
     return family if package == __package__ else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def learn_auxiliary(model: Model, corpus: Corpus) -> None:
+    """Have the next fit learn the other tasks of a mixture; nothing to do for any other corpus.
+
+    Raises:
+        ConfigError: If the family learns one corpus at a time.
+    """
+    if not corpus.auxiliary:
+        return
+    if not isinstance(model, Multitask):
+        raise ConfigError(
+            f"model '{family_of(model)}' learns one corpus at a time, and '{corpus.name}' is a mixture. "
+            "Choose model=cross_encoder, or another corpus."
+        )
+    model.learn_beside(corpus.auxiliary)
