@@ -19,18 +19,22 @@ SUM_TOLERANCE = 1e-3
 
 
 def prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
-    """Labelled predictions as columns: statement, gold label, answer, probabilities, then the data's other columns."""
+    """Labelled predictions as columns: statement, gold label, answer, probabilities, then the data's other columns.
+
+    One of the others whose name is taken is called ``data.<name>``.
+    """
     statements = said.statements
     gold = list(statements.column("label"))
     answers = answer_columns(said)
     right = [a == b for a, b in zip(gold, answers["label"], strict=True)]
     first = {"id": statements.ids, "text": statements.texts, "target": statements.targets, "gold": gold}
     table = {**first, "predicted": answers.pop("label"), "right": right, **answers}
-    others = {
-        f"data.{name}" if name in table or name.startswith("p_") else name: values
-        for name, values in statements.columns.items()
-    }
-    return table | others
+    for name, values in statements.columns.items():
+        kept = name
+        while kept in table or kept.startswith("p_") or (kept != name and kept in statements.columns):
+            kept = f"data.{kept}"
+        table[kept] = values
+    return table
 
 
 def read_predictions(source: str, split: str | None = None) -> Predictions:

@@ -30,17 +30,21 @@ def test_run_bundle_and_table_lead_to_the_same_predictions(run, part):
 
 
 def test_other_columns_of_the_data_are_kept(run):
+    kept = {"domain": "x", "right": "mine", "data.right": "too", "text": "another", "p_reject": "p"}
     said = run.predictions["validation"]
     statements = type(said.statements)(
         said.statements.texts,
         said.statements.targets,
         said.labels,
         said.statements.label_ids,
-        columns={"domain": ["x"] * 12, "right": ["mine"] * 12},
+        columns={name: [value] * 12 for name, value in kept.items()},
     )
     columns = prediction_columns(type(said)(statements, said.labels, said.probabilities))
     assert columns["domain"] == ["x"] * 12
     assert columns["right"][0] in (True, False)
+    assert columns["text"] == said.statements.texts
+    others = {"data.data.right": "mine", "data.right": "too", "data.text": "another", "data.p_reject": "p"}
+    assert {name: columns[name][0] for name in others} == others
 
 
 def test_rows_of_a_file_are_read_without_a_run(tmp_path):

@@ -26,12 +26,16 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
     "development": VALIDATION,
     "testing": TEST,
 }
+ROLES = ("id", "text", "target", "label")  # names that ``Statements.column`` keeps for itself
 _BROKEN_TEXT = re.compile("\ufffd|Ã[\u0080-\u00bf]|â€")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
     """Which column of the source holds what; all others are kept under their own names.
+
+    One that is called like a role and doesn't play it, such as ``text`` beside ``text="remark"``, is kept as
+    ``data.text``.
 
     Args:
         text: What was said.
@@ -138,9 +142,15 @@ class _Reading:
         part.records.append(record)
 
     @property
-    def further(self) -> list[str]:
-        """The columns that have no role."""
-        return [name for name in self.names if name not in self.columns.named.values()]
+    def further(self) -> dict[str, str]:
+        """The columns that have no role: their names in the source, by the name they are kept under."""
+        found: dict[str, str] = {}
+        for name in (name for name in self.names if name not in self.columns.named.values()):
+            kept = name
+            while kept in ROLES or (kept != name and kept in self.names):
+                kept = f"data.{kept}"
+            found[kept] = name
+        return found
 
     def require_columns(self, source: str) -> None:
         """Refuse data that lacks a column which ``columns`` names."""
@@ -213,13 +223,13 @@ def _duplicate_ids(splits: Mapping[str, Statements], columns: Columns) -> list[F
     )
 
 
-def _statements(part: Part, further: Sequence[str], labels: LabelSet) -> Statements:
+def _statements(part: Part, further: Mapping[str, str], labels: LabelSet) -> Statements:
     return Statements(
         texts=part.texts,
         targets=part.targets,
         labels=labels,
         label_ids=labels.encode(part.labels),
         ids=[name or "" for name in part.ids],
-        columns={name: [record.get(name) for record in part.records] for name in further},
+        columns={kept: [record.get(name) for record in part.records] for kept, name in further.items()},
         places=part.places,
     )

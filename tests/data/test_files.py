@@ -75,6 +75,21 @@ def test_a_folder_that_datasets_did_not_save_is_refused(tmp_path: Path):
         files(path=str(tmp_path))
 
 
+def test_a_column_called_like_one_of_ours_without_being_it_is_kept_under_a_name_of_its_own(tmp_path: Path):
+    rows = [{**row, "remark": f"{row['text']} Really.", "data.label": "x", "stance": row["label"]} for row in ROWS]
+    corpus = files(path=write(tmp_path, "d.csv", rows), columns=Columns(text="remark", label="stance", id=None))
+    train = corpus.split("train")
+    assert list(train.column("text")) == [row["remark"] for row in rows]
+    assert train.column_names == ("id", "text", "target", "label", *train.columns)
+    assert {name: train.column(name)[0] for name in train.columns} == {
+        "data.id": "a",
+        "data.text": ROWS[0]["text"],
+        "data.data.label": "yes-if",
+        "year": "2020",
+        "data.label": "x",
+    }
+
+
 def test_one_file_per_split(tmp_path: Path):
     paths = {
         "train": write(tmp_path, "a.csv"),
