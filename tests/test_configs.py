@@ -63,6 +63,22 @@ BAD_CONFIGS = {
     ),
     "seed that is no number": (["seed=abc"], r"seed must be a whole number, got 'abc'\."),
     "seed that is no whole number": (["seed=1.5"], r"seed must be a whole number, got '1\.5'\."),
+    "fraction out of range, before the data are read": (
+        ["data=files", "data.path=nowhere.csv", "split=random", "split.validation_fraction=1.5"],
+        r"split 'random': validation_fraction must be at least 0 and below 1, got 1\.5\.",
+    ),
+    "fractions that leave nothing, before the data are read": (
+        ["data=files", "data.path=nowhere.csv", "split=by_time", "split.test_fraction=0.9"],
+        r"split 'by_time': the fractions leave nothing for train; they must sum to less than 1\.",
+    ),
+    "fold out of range, before the data are read": (
+        ["data=files", "data.path=nowhere.csv", "split=leave_out", "split.fold=6"],
+        r"split 'leave_out': fold must be from 1 to n_folds, and n_folds at least 2; got 6 of 5\.",
+    ),
+    "no value to leave out, before the data are read": (
+        ["data=files", "data.path=nowhere.csv", "split=leave_out", "split.values=[]"],
+        r"split 'leave_out': values is empty; name at least one, or set it to null to use folds\.",
+    ),
     "wrong type": (["model.C=abc"], r"model\.C must be a number, got 'abc' \(configs/model/tfidf\.yaml\)\."),
     "boolean for a number": (["model.C=true"], r"model\.C must be a number, got True \(configs/model/tfidf\.yaml\)\."),
     "no value": (["model.C="], r"model\.C must be a number, got '' \(configs/model/tfidf\.yaml\)\."),

@@ -69,6 +69,8 @@ def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    from stancelib.data.splitting import check_options
+
     check_components({part: plain[part] for part in parts}, choices)
     built = {}
     for part in parts:
@@ -79,6 +81,8 @@ def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[
             if isinstance(cause, ValueError | TypeError) and type(cause) in (ValueError, TypeError):
                 raise ConfigError(f"{part}={choices.get(part, '')}: {cause}") from cause
             raise cause or error from None
+        if part == "split":
+            check_options(built[part])
     return built
 
 

@@ -6,8 +6,10 @@ pool the splits that a corpus came with and deal its statements anew.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from inspect import signature
 from typing import Any
 
 from stancelib.data.dealing import deal, joined
@@ -178,6 +180,27 @@ def by_time(
     return _resplit(corpus, pooled, parts, f"by_time({column})", _short_splits(parts, shares))
 
 
+def check_options(split: Callable[..., Corpus]) -> None:
+    """Refuse what a protocol would refuse whatever the corpus, before one is read.
+
+    Args:
+        split: A ``partial`` of a protocol of this module; anything else passes.
+
+    Raises:
+        ConfigError: If fractions, folds or values are out of range.
+    """
+    if not isinstance(split, partial) or split.func not in (given, random, by_group, leave_out, by_time):
+        return
+    chosen = {name: found.default for name, found in signature(split.func).parameters.items()} | split.keywords
+    fractions = {name.removesuffix("_fraction"): chosen[name] for name in chosen if name.endswith("_fraction")}
+    _shares(split.func.__name__, **fractions)
+    if split.func is leave_out:
+        if chosen["values"] is None:
+            _check_fold(chosen["fold"], chosen["n_folds"])
+        else:
+            _listed(chosen["values"])
+
+
 def _units(statements: Statements, group: str | None, *columns: Sequence[Hashable | None]) -> list[int]:
     """Units of rows that no protocol separates."""
     name = group or (GROUP if GROUP in statements.columns else None)
@@ -207,23 +230,25 @@ def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list
 
 
 def _wanted(values: Any, present: Sequence[str], column: str) -> list[str]:
-    listed = [values] if isinstance(values, (str, int, float)) else list(values)
+    listed = _listed(values)
     there = list(dict.fromkeys(present))
     for value in listed:
         if str(value) not in there:
             some = ", ".join(there[:10]) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
             hint = nearest(str(value), there)
             raise ConfigError(f"split 'leave_out': no statement has {column} {str(value)!r}; there are {some}{hint}")
-    if not listed:
-        raise ConfigError("split 'leave_out': values is empty; name at least one, or set it to null to use folds.")
     return [str(value) for value in listed]
 
 
+def _listed(values: Any) -> list[Any]:
+    listed = [values] if isinstance(values, (str, int, float)) else list(values)
+    if not listed:
+        raise ConfigError("split 'leave_out': values is empty; name at least one, or set it to null to use folds.")
+    return listed
+
+
 def _fold(parts: Sequence[int], pooled: Statements, column: str, fold: int, n_folds: int, seed: int) -> list[bool]:
-    if n_folds < 2 or not 1 <= fold <= n_folds:
-        raise ConfigError(
-            f"split 'leave_out': fold must be from 1 to n_folds, and n_folds at least 2; got {fold} of {n_folds}."
-        )
+    _check_fold(fold, n_folds)
     n_parts = len(set(parts))
     if n_parts < n_folds:
         raise DataError(
@@ -233,6 +258,13 @@ def _fold(parts: Sequence[int], pooled: Statements, column: str, fold: int, n_fo
     shares = {str(i): 1 / n_folds for i in range(1, n_folds + 1)}
     dealt = deal(parts, pooled.gold.tolist(), shares, seed=seed)
     return [part == str(fold) for part in dealt]
+
+
+def _check_fold(fold: int, n_folds: int) -> None:
+    if n_folds < 2 or not 1 <= fold <= n_folds:
+        raise ConfigError(
+            f"split 'leave_out': fold must be from 1 to n_folds, and n_folds at least 2; got {fold} of {n_folds}."
+        )
 
 
 def _tied(pooled: Statements, parts: Sequence[str], chosen: Sequence[bool], column: str) -> list[Finding]:
