@@ -1,4 +1,4 @@
-"""Where a killed training goes on: weights, best weights, optimizer, and the place in the data, on disk.
+"""Where a killed training goes on, on disk: weights, their average, the best ones, optimizer, place in the data.
 
 A checkpoint is a folder ``step-000120`` of safetensors and JSON. It is written under another name and then renamed,
 so it is there whole or not at all. The data order and the random state of a step are functions of seed and
@@ -17,7 +17,7 @@ from typing import Any
 from stancelib.errors import ConfigError
 from stancelib.training.loop import TrainingState
 
-FORMAT = 1
+FORMAT = 2
 _FIELDS = ("step", "n_steps", "seed", "precision", "best_score", "n_without_gain")
 
 
@@ -45,6 +45,7 @@ class Checkpoints:
         draft.mkdir(parents=True)
         save_file(_tensors(state.weights), draft / "weights.safetensors")
         save_file(_tensors(state.best_weights), draft / "best.safetensors")
+        save_file(_tensors(state.average), draft / "average.safetensors")
         save_file(_optimizer_tensors(state), draft / "optimizer.safetensors")
         content = {name: getattr(state, name) for name in _FIELDS}
         content |= {"format": FORMAT, "identity": self.identity, "threads": self.threads}
@@ -77,6 +78,8 @@ class Checkpoints:
             setattr(state, name, content[name])
         _copy(load_file(found / "weights.safetensors"), state.weights)
         state.best_weights = load_file(found / "best.safetensors")
+        average = load_file(found / "average.safetensors")
+        state.average = {name: value.to(state.weights[name].device) for name, value in average.items()}
         _restore_optimizer(state, load_file(found / "optimizer.safetensors"))
         return True
 

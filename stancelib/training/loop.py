@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,6 +60,7 @@ class TrainingState:
         step: Steps done.
         best_score: The best validation score so far, or None.
         best_weights: The weights that had it.
+        average: The running average of the weights by name; empty where none is taken.
         n_without_gain: Evaluations since.
     """
 
@@ -71,6 +72,7 @@ class TrainingState:
     step: int = 0
     best_score: float | None = None
     best_weights: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
     n_without_gain: int = 0
 
     @property
@@ -86,16 +88,42 @@ class TrainingState:
             self.n_without_gain += 1
             return
         self.best_score, self.n_without_gain = score, 0
-        self.best_weights = {name: weight.detach().to("cpu", copy=True) for name, weight in self.weights.items()}
+        scored = self.average or self.weights
+        self.best_weights = {name: weight.detach().to("cpu", copy=True) for name, weight in scored.items()}
 
     def restore_best(self) -> None:
-        """Go back to the best weights, where there are any."""
+        """Go back to the best weights; without a best, to the average where there is one."""
+        self._set_weights(self.best_weights or self.average)
+
+    def update_average(self, decay: float) -> None:
+        """Take the weights of this step into the average; early on, it forgets faster."""
+        import torch
+
+        if not self.average:
+            self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
+            return
+        share = 1 - min(decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                self.average[name].lerp_(weight, share)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block, the network has the average of its weights, where one is taken."""
+        own = {name: weight.detach().clone() for name, weight in self.weights.items()} if self.average else {}
+        self._set_weights(self.average)
+        try:
+            yield
+        finally:
+            self._set_weights(own)
+
+    def _set_weights(self, values: Mapping[str, Any]) -> None:
         import torch
 
         with torch.no_grad():
             for name, weight in self.weights.items():
-                if name in self.best_weights:
-                    weight.copy_(self.best_weights[name])
+                if name in values:
+                    weight.copy_(values[name])
 
 
 def start(network: Any, n_batches: int, loop: LoopSettings, optimizer: OptimizerSettings, seed: int) -> TrainingState:
@@ -134,7 +162,7 @@ def train(
         state: Changed in place.
         task: What is learnt.
         loop: Parts, evaluations.
-        optimizer: Learning rates, clipping.
+        optimizer: Learning rates, clipping, averaging.
         place: What ``devices`` returned.
 
     Yields:
@@ -154,12 +182,15 @@ def train(
         losses.append(_step(state, network, task, rows, loop.parts, optimizer, place))
         n_rows += len(rows)
         state.step += 1
+        if optimizer.average_decay is not None:
+            state.update_average(optimizer.average_decay)
         if state.step in marks:
             seconds = time.perf_counter() - began
             loss = float(place.reduce(sum(losses) / len(losses), "sum"))
             metrics = {"train/loss": loss, "train/learning_rate": rate, "perf/examples_per_second": n_rows / seconds}
             state.network.eval()
-            metrics |= task.evaluate(state.network)
+            with state.averaged():
+                metrics |= task.evaluate(state.network)
             training_mode(state.network)
             yield Progress(state.step, state.n_steps, metrics)
             losses, n_rows, began = [], 0, time.perf_counter()

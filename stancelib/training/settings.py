@@ -31,9 +31,14 @@ class OptimizerSettings:
         warmup_fraction: Share of the steps with a rising learning rate, in [0, 1).
         layer_decay: Each layer learns this many times as fast as the one above it, in (0, 1]; 1 is one rate for all.
         clip_norm: Longest gradient let through; None for no limit.
+        average_decay: The weights that are scored and kept are a running average over the steps, of which each step
+            leaves this share, in (0, 1); None for the weights of the step itself.
 
     Raises:
         ValueError: If an option is out of range.
+
+    References:
+        Morales-Brotons et al. (2024), Exponential Moving Average of Weights in Deep Learning.
     """
 
     learning_rate: float = 1e-4
@@ -42,6 +47,7 @@ class OptimizerSettings:
     warmup_fraction: float = 0.1
     layer_decay: float = 0.9
     clip_norm: float | None = 1.0
+    average_decay: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "head_learning_rate", "clip_norm"):
@@ -53,6 +59,8 @@ class OptimizerSettings:
             raise ValueError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}.")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be in (0, 1], got {self.layer_decay}.")
+        if self.average_decay is not None and not 0 < self.average_decay < 1:
+            raise ValueError(f"average_decay must be in (0, 1) or null, got {self.average_decay}.")
 
 
 @dataclass(frozen=True, slots=True)

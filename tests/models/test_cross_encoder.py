@@ -160,7 +160,15 @@ def interrupted_at(n):
     return report
 
 
-@pytest.mark.parametrize("options", [{}, {"freeze": FreezeSettings(layers=1)}, {"lora": LoraSettings(rank=2)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"freeze": FreezeSettings(layers=1)},
+        {"lora": LoraSettings(rank=2)},
+        {"optimizer": OptimizerSettings(average_decay=0.9)},
+    ],
+)
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_path, options):
     train, validation = make_statements(60), make_statements(20, seed=1)
     whole = make_model(settings, epochs=4, **options).fit(train, validation)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -170,6 +171,30 @@ def test_stops_after_patience_and_restores_the_best_weights(folder):
     assert all(torch.equal(weight, snapshots[1][name]) for name, weight in state.weights.items())
 
 
+def test_the_running_average_is_what_is_scored_and_kept(folder):
+    task = make_task(folder)
+    loop, optimizer = LoopSettings(epochs=3), replace(FAST, average_decay=0.5)
+    state = make_state(folder, task, loop, optimizer)
+    own, scored, evaluate = [], [], task.evaluate
+
+    def spy(network):
+        scored.append({name: weight.detach().clone() for name, weight in network.named_parameters()})
+        return evaluate(network)
+
+    task.evaluate = spy
+    expected = None
+    for _ in train(state, task, replace(loop, evaluations_per_epoch=3), optimizer, PLACE):
+        own.append({name: weight.detach().clone() for name, weight in state.weights.items()})
+        share = 1 - min(0.5, (1 + state.step) / (10 + state.step))
+        expected = expected or own[0]
+        expected = {name: torch.lerp(expected[name], own[-1][name], share if len(own) > 1 else 0.0) for name in own[0]}
+    assert len(own) == state.n_steps
+    assert all(torch.allclose(scored[-1][name], expected[name], atol=1e-6) for name in expected)
+    assert not any(torch.equal(scored[-1][name], own[-1][name]) for name in own[0] if own[0][name].ndim > 1)
+    state.restore_best()
+    assert all(torch.equal(weight, scored[-1][name]) for name, weight in state.weights.items())
+
+
 def test_without_validation_the_last_weights_stay(folder):
     task = make_task(folder, validation=False)
     loop = LoopSettings(epochs=2, patience=1)
@@ -219,6 +244,7 @@ def test_label_smoothing_and_offsets_reach_the_loss(folder):
         (OptimizerSettings, {"learning_rate": 0}),
         (OptimizerSettings, {"warmup_fraction": 1.0}),
         (OptimizerSettings, {"layer_decay": 1.1}),
+        (OptimizerSettings, {"average_decay": 1.0}),
         (LossSettings, {"label_smoothing": 1.0}),
         (LossSettings, {"logit_adjustment": 1.0, "class_weight": "balanced"}),
     ],
