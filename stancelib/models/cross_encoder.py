@@ -27,6 +27,7 @@ from stancelib.training.encoders import (
     torch_threads,
 )
 from stancelib.training.frozen import replayed_layers
+from stancelib.training.joining import joined_in_twos
 from stancelib.training.loop import TrainingState, devices, start
 from stancelib.training.network import (
     add_lora,
@@ -60,12 +61,17 @@ class CrossEncoder:
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
+        joined: So many further statements to learn from, as a share of the training statements in [0, 1]: each is two
+            of them, one behind the other, to be judged towards the target of one.
         loop: Epochs, batches, evaluations, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
         lora: Train low-rank adapters instead of the encoder's own weights; None for the weights themselves.
-        seed: Of the head's first weights, the order of the statements and dropout.
+        seed: Of the head's first weights, the order of the statements, dropout and which are joined.
+
+    Raises:
+        ValueError: If ``joined`` is out of range, or asked for without the target.
     """
 
     extra = "torch"  # what of stancelib has to be installed to load it
@@ -75,6 +81,7 @@ class CrossEncoder:
         *,
         encoder: EncoderSettings | None = None,
         use_target: bool = True,
+        joined: float = 0.0,
         loop: LoopSettings | None = None,
         optimizer: OptimizerSettings | None = None,
         loss: LossSettings | None = None,
@@ -82,8 +89,13 @@ class CrossEncoder:
         lora: LoraSettings | None = None,
         seed: int = 0,
     ) -> None:
+        if not 0 <= joined <= 1:
+            raise ValueError(f"joined must be in [0, 1], got {joined}.")
+        if joined and not use_target:
+            raise ValueError("joined statements differ in their target alone; set joined to 0, or use_target to true.")
         self.encoder = encoder or EncoderSettings()
         self.use_target = use_target
+        self.joined = joined
         self.loop = loop or LoopSettings()
         self.optimizer = optimizer or OptimizerSettings()
         self.loss = loss or LossSettings()
@@ -200,6 +212,8 @@ class CrossEncoder:
         import numpy as np
 
         padding_id = network.encoder.config.pad_token_id or 0
+        if self.joined:
+            train = Statements.concatenate([train, joined_in_twos(train, self.joined, self.seed)])
         learned = Statements.concatenate([train, *(task.statements for task in self._auxiliary)])
         tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
@@ -234,6 +248,7 @@ class CrossEncoder:
             train.digest,
             validation.digest if validation else None,
             self.use_target,
+            self.joined,
             [[task.name, task.weight, task.statements.digest] for task in self._auxiliary],
         ]
         identity += [asdict(option) if option else None for option in options] + [self.seed]

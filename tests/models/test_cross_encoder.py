@@ -167,6 +167,7 @@ def interrupted_at(n):
         {"freeze": FreezeSettings(layers=1)},
         {"lora": LoraSettings(rank=2)},
         {"optimizer": OptimizerSettings(average_decay=0.9)},
+        {"joined": 0.5},
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_path, options):
@@ -178,7 +179,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_
         model.fit(train, validation, report=interrupted_at(2))
     seen = []
     model.fit(train, validation, report=seen.append)
-    assert [progress.step for progress in seen] == [12, 16]
+    assert [progress.step / progress.n_steps for progress in seen] == [0.75, 1.0]
     assert same(state_of(model), state_of(whole))
 
 
@@ -190,6 +191,22 @@ def test_resuming_a_finished_training_trains_nothing_and_gives_its_weights(setti
     first.fit(train, validation)
     second.fit(train, validation, report=interrupted_at(0))
     assert same(state_of(first), state_of(second))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"joined": 1.5}, "joined must be in"), ({"joined": 0.5, "use_target": False}, "differ in their target alone")],
+)
+def test_impossible_joining_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        CrossEncoder(**options)
+
+
+def test_joined_statements_are_learned_beside_the_others(settings):
+    seen = []
+    make_model(settings, epochs=1, joined=0.5).fit(make_statements(64), report=seen.append)
+    make_model(settings, epochs=1).fit(make_statements(64), report=seen.append)
+    assert seen[0].n_steps > seen[1].n_steps == 4
 
 
 def test_resuming_on_other_data_is_refused(settings, tmp_path):

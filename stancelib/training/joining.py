@@ -1,0 +1,34 @@
+"""Statements about two things, made of two about one thing each."""
+
+from __future__ import annotations
+
+from stancelib.schema import Statements
+
+
+def joined_in_twos(statements: Statements, share: float, seed: int) -> Statements:
+    """Two statements one behind the other, once with the target and label of the first, once with those of the second.
+
+    Whoever tells the two apart has looked for the part that concerns the target; a reader that ignores the target can
+    only guess. A statement is joined at most once, with one on another target, and statements without a target never.
+
+    Args:
+        statements: Labelled.
+        share: How many to make, as a share of the statements, in [0, 1].
+        seed: Of which ones are joined.
+
+    Returns:
+        At most ``share * len(statements)`` statements, each text twice, without ids or columns of the source.
+    """
+    import numpy as np
+
+    order = np.random.default_rng([seed, len(statements)]).permutation(len(statements))
+    order = np.array([row for row in order if statements.targets[row]], int)
+    twos = list(zip(order[0::2], order[1::2], strict=False))[: int(share * len(statements) / 2)]
+    twos = [(a, b) for a, b in twos if statements.targets[a] != statements.targets[b]]
+    rows = np.array(twos, int).reshape(-1)
+    return Statements(
+        texts=[f"{statements.texts[a]} {statements.texts[b]}" for a, b in twos for _ in range(2)],
+        targets=[statements.targets[row] for row in rows],
+        labels=statements.labels,
+        label_ids=statements.gold[rows],
+    )
