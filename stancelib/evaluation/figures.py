@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from stancelib.errors import require
@@ -10,6 +11,7 @@ from stancelib.evaluation.learning import LearningCurve
 from stancelib.evaluation.metrics import confusion_matrix, reliability
 from stancelib.schema import Predictions
 
+TITLE_CHARACTERS_PER_INCH, N_UPRIGHT = 11, 12  # N_UPRIGHT: characters of a label that fit under its column
 INK, ACCENT, GRID = "#1f2933", "#2b6cb0", "#d9dfe5"
 
 
@@ -23,12 +25,15 @@ def confusion_figure(predictions: Predictions, path: Path, *, title: str) -> Non
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in _cells(counts):
         color = "white" if shares[row, column] > 0.55 else INK
-        axes.text(column, row, f"{count}\n{shares[row, column]:.0%}", ha="center", va="center", color=color, fontsize=9)
-    axes.set_xticks(range(len(labels)), labels=list(labels), rotation=20, ha="right")
-    axes.set_yticks(range(len(labels)), labels=list(labels))
+        axes.text(
+            column, row, f"{count:,}\n{shares[row, column]:.0%}", ha="center", va="center", color=color, fontsize=9
+        )
+    turned = {"rotation": 20, "ha": "right"} if max(map(len, labels)) > N_UPRIGHT else {}
+    axes.set_xticks(range(len(labels)), labels=list(labels), parse_math=False, **turned)
+    axes.set_yticks(range(len(labels)), labels=list(labels), parse_math=False)
     axes.set_xlabel("predicted")
-    axes.set_ylabel("gold")
-    axes.set_title(title, fontsize=10)
+    axes.set_ylabel("gold (rows sum to 100 %)")
+    _set_title(figure, title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.savefig(path)
@@ -39,13 +44,14 @@ def calibration_figure(predictions: Predictions, path: Path, *, title: str) -> N
     curve = reliability(predictions.statements.gold, predictions.probabilities)
     figure = _figure(4.6, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=GRID, linewidth=1.5, label="perfect")
-    upper.plot(curve.confidence, curve.accuracy, marker="o", color=ACCENT, label=f"model (ECE {curve.ece:.3f})")
+    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", label="perfect")
+    upper.plot(curve.confidence, curve.accuracy, color=ACCENT, label=f"model (ECE {curve.ece:.3f})")
+    upper.scatter(curve.confidence, curve.accuracy, s=8 + 82 * curve.count / curve.count.max(), color=ACCENT, zorder=3)
     upper.set_ylabel("accuracy")
     upper.set_ylim(-0.02, 1.02)
-    upper.legend(frameon=False, loc="upper left", fontsize=9)
-    upper.set_title(title, fontsize=10)
-    lower.hist(predictions.confidence, bins=20, range=(0, 1), color=ACCENT)
+    upper.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
+    _set_title(figure, title)
+    lower.hist(predictions.confidence, bins=20, range=(0, 1), color=ACCENT, edgecolor="white", linewidth=0.6)
     lower.set_xlabel("confidence")
     lower.set_ylabel("statements")
     for axes in (upper, lower):
@@ -77,11 +83,17 @@ def learning_figure(curve: LearningCurve, path: Path, *, title: str) -> None:
     axes.set_xlabel("training statements")
     axes.set_ylabel(f"{curve.score} on validation")
     axes.legend(frameon=False, loc="lower right", fontsize=9)
-    axes.set_title(title, fontsize=10)
+    _set_title(figure, title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     figure.savefig(path)
+
+
+def _set_title(figure: Any, title: str) -> None:
+    """Above the whole figure, in as many lines as its width needs."""
+    width = int(TITLE_CHARACTERS_PER_INCH * figure.get_figwidth())
+    figure.suptitle("\n".join(wrap(title, width)), fontsize=10, parse_math=False)
 
 
 def _figure(width: float, height: float) -> Any:

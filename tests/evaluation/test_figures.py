@@ -35,6 +35,25 @@ def test_a_label_that_never_occurs_can_be_drawn(draw, tmp_path):
     assert (tmp_path / "f.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.parametrize("draw", [confusion_figure, calibration_figure])
+def test_a_long_title_stays_inside_the_picture(draw, tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    draw(predictions(3), tmp_path / "f.png", title="tfidf " + "some_option=with_a_value " * 6 + "· validation")
+    pixels = image.imread(tmp_path / "f.png")[..., :3]
+    assert (pixels[:60, :3] == 1).all()
+    assert (pixels[:60, -3:] == 1).all()
+    assert (pixels[:2] == 1).all()
+
+
+@pytest.mark.parametrize("draw", [confusion_figure, calibration_figure])
+def test_dollars_in_labels_and_names_are_not_read_as_formulas(draw, tmp_path):
+    labels = LabelSet(("$\\frac{$", "no $", "$x$"))
+    said = predictions(3)
+    statements = Statements(said.statements.texts, said.statements.targets, labels, said.statements.gold)
+    draw(Predictions(statements, labels, said.probabilities), tmp_path / "f.png", title="a $\\nonsense$ run")
+    assert (tmp_path / "f.png").read_bytes().startswith(PNG)
+
+
 def test_drawing_leaves_no_global_plotting_state(tmp_path):
     sys.modules.pop("matplotlib.pyplot", None)
     confusion_figure(predictions(3), tmp_path / "f.png", title="")
