@@ -4,11 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help train test check docs setup clean
+.PHONY: help train test check docs screenshots setup clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 train: $(VENV)/.train  ## Set up what training needs, then train on the shipped corpus: make train ARGS="model=prior"
 	$(BIN)/stancelib train $(ARGS)
@@ -25,6 +25,9 @@ check: $(VENV)/.dev  ## Format, lint, types and layers, without the tests
 docs: $(VENV)/.dev  ## Build the pages for users into build/docs
 	$(BIN)/zensical build --strict
 
+screenshots: $(VENV)/.dev  ## Train a few models and take the pictures of README and pages: make screenshots ARGS="--browser chrome"
+	$(BIN)/python docs/screenshots.py $(ARGS)
+
 setup: $(VENV)/.dev  ## Set up the environment with everything
 
 clean:  ## Remove the environment and caches, not your runs
@@ -35,7 +38,7 @@ $(VENV)/bin/python:
 	$(PIP) --upgrade pip
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	test -f $(VENV)/.dev || $(PIP) -e '.[train]'
+	test -f $(VENV)/.dev || $(PIP) -e '.[train,torch,offline]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

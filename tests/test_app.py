@@ -31,7 +31,9 @@ def test_components_are_built_from_the_composed_configuration():
 
 
 def test_components_get_plain_values_and_no_config_objects():
-    parts, config = compose(["model.class_weight={reject: 2.0}", "evaluation.splits=[train]"], ("model", "evaluation"))
+    parts, config = compose(
+        ["model=tfidf", "model.class_weight={reject: 2.0}", "evaluation.splits=[train]"], ("model", "evaluation")
+    )
     assert type(parts["evaluation"].splits) is list
     assert type(parts["model"].class_weight) is dict
     assert type(parts["model"].ngrams.word) is tuple
@@ -84,7 +86,7 @@ def test_new_run_folders_differ_and_sort_by_time():
 
 
 def test_reading_a_corpus_applies_the_split_and_tells_the_model(mine):
-    corpus, model = read_corpus([*mine, "split.test_fraction=0.5"])
+    corpus, model = read_corpus([*mine, "model=tfidf", "split.test_fraction=0.5"])
     assert [len(corpus.splits[split]) for split in ("train", "validation", "test")] == [12, 3, 15]
     assert isinstance(model, Tfidf)
 

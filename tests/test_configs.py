@@ -46,9 +46,9 @@ BAD_CONFIGS = {
         ["sed=3"],
         r"there is no key 'sed'; did you mean 'seed'\? `stancelib train --cfg job` prints them all\.",
     ),
-    "key in another case": (["model.c=3"], r"there is no key 'model\.c'; did you mean 'model\.C'\? .*"),
+    "key in another case": (["model=tfidf", "model.c=3"], r"there is no key 'model\.c'; did you mean 'model\.C'\? .*"),
     "misspelt nested key": (
-        ["model.ngrams.wrod=[1,2]"],
+        ["model=tfidf", "model.ngrams.wrod=[1,2]"],
         r"there is no key 'model\.ngrams\.wrod'; did you mean 'model\.ngrams\.word'\? .*",
     ),
     "misspelt key of a chosen option": (
@@ -79,9 +79,15 @@ BAD_CONFIGS = {
         ["data=files", "data.path=nowhere.csv", "split=leave_out", "split.values=[]"],
         r"split 'leave_out': values is empty; name at least one, or set it to null to use folds\.",
     ),
-    "wrong type": (["model.C=abc"], r"model\.C must be a number, got 'abc' \(configs/model/tfidf\.yaml\)\."),
-    "boolean for a number": (["model.C=true"], r"model\.C must be a number, got True \(configs/model/tfidf\.yaml\)\."),
-    "no value": (["model.C="], r"model\.C must be a number, got '' \(configs/model/tfidf\.yaml\)\."),
+    "wrong type": (
+        ["model=tfidf", "model.C=abc"],
+        r"model\.C must be a number, got 'abc' \(configs/model/tfidf\.yaml\)\.",
+    ),
+    "boolean for a number": (
+        ["model=tfidf", "model.C=true"],
+        r"model\.C must be a number, got True \(configs/model/tfidf\.yaml\)\.",
+    ),
+    "no value": (["model=tfidf", "model.C="], r"model\.C must be a number, got '' \(configs/model/tfidf\.yaml\)\."),
     "text for a boolean": (
         ["model=prior", "model.per_target=maybe"],
         r"model\.per_target must be true or false, got 'maybe' \(configs/model/prior\.yaml\)\.",
@@ -91,20 +97,20 @@ BAD_CONFIGS = {
         r"tracking\.uri must be a text or null, got 5 \(configs/tracking/mlflow\.yaml\)\.",
     ),
     "list too long": (
-        ["model.ngrams.word=[1,2,3]"],
+        ["model=tfidf", "model.ngrams.word=[1,2,3]"],
         r"model\.ngrams\.word must be a list of 2 or null, got \[1, 2, 3\] \(configs/model/tfidf\.yaml\)\.",
     ),
     "none of the choices": (
-        ["model.classifier=svn"],
+        ["model=tfidf", "model.classifier=svn"],
         r"model\.classifier must be 'logistic' or 'svm', got 'svn' \(configs/model/tfidf\.yaml\)\.",
     ),
     "none of several types": (
-        ["model.class_weight=balance"],
+        ["model=tfidf", "model.class_weight=balance"],
         r"model\.class_weight must be 'balanced' or a mapping of names to values or null, got 'balance' \(.*\)\.",
     ),
-    "number out of range": (["model.C=-1"], r"model=tfidf: C must be above 0, got -1\.?0?\."),
+    "number out of range": (["model=tfidf", "model.C=-1"], r"model=tfidf: C must be above 0, got -1\.?0?\."),
     "range upside down": (
-        ["model.ngrams.word=[2,1]"],
+        ["model=tfidf", "model.ngrams.word=[2,1]"],
         r"model=tfidf: word must be \[shortest, longest\] with 1 <= shortest <= longest, got \[2, 1\]\.",
     ),
     "negative smoothing": (
@@ -131,14 +137,14 @@ BAD_CONFIGS = {
     "component taken away": (["~model"], r"model has no value yet\. Add model=<value>\."),
     "component set to null": (["model=null"], r"a group takes the name of one option: data=<name>, .*"),
     "target that does not exist": (
-        ["model._target_=stancelib.models.tfidf.Tfdf"],
+        ["model=tfidf", "model._target_=stancelib.models.tfidf.Tfdf"],
         r"model\._target_: there is no 'stancelib\.models\.tfidf\.Tfdf': module .* has no attribute 'Tfdf'.*",
     ),
     "override without a value": (["model.C"], r"'model\.C' is not of the form key=value; .*"),
     "override with an open bracket": (["model.C=[1,"], r"'model\.C=\[1,' is not of the form key=value; .*"),
     "override with two equal signs": (["name=a=b"], r"'name=a=b' is not of the form key=value; quote a value .*"),
     "several values without -m": (
-        ["model.C=1,2"],
+        ["model=tfidf", "model.C=1,2"],
         r"model\.C has several values; add -m to run each, or write model\.C=\[1,2\] for a list\.",
     ),
     "config folder that is not there": (

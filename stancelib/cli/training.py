@@ -20,7 +20,7 @@ EXAMPLES = {
     "stancelib train model=prior data=statements_full": "another family, another label set",
     "stancelib train data=files data.path=mine.csv split=random": "your own file",
     "stancelib train split=leave_out split.column=domain": "unseen domains",
-    "stancelib train -m model.C=1,4,16": "a grid, one run each",
+    "stancelib train -m model=tfidf model.C=1,4,16": "a grid, one run each",
     "stancelib train seeds=5": "five seeds under one parent",
     "stancelib train resume=true": "go on with a killed run",
     "stancelib train evaluation.splits=[validation,test]": "the test split too: once, at the end",
