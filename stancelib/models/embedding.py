@@ -25,7 +25,8 @@ class Embedding:
 
     Args:
         encoder: Which encoder, and how it pools.
-        blocks: What the classifier sees: ``statement`` t, ``target`` q, ``difference`` |t - q|, ``product`` t · q.
+        blocks: What the classifier sees: ``statement`` t, ``target`` q, ``difference`` |t - q|, ``product`` t · q,
+            ``interaction`` √D t · q, the product at the length of the others.
         use_target: Without it, the statement's vector is the only block.
         cached: Keep vectors on disk, so that the next run on the same texts doesn't embed them again.
         classifier: ``logistic`` regression, or a linear ``svm`` with calibrated probabilities.

@@ -27,7 +27,8 @@ class Hybrid:
     Args:
         ngrams: Which n-grams of the statement count.
         encoder: Which encoder, and how it pools.
-        blocks: Of the vectors t and q: ``statement`` t, ``target`` q, ``difference`` |t - q|, ``product`` t · q.
+        blocks: Of the vectors t and q: ``statement`` t, ``target`` q, ``difference`` |t - q|, ``product`` t · q,
+            ``interaction`` √D t · q, the product at the length of the others.
         use_target: Let both halves see the target.
         vector_weight: What the vectors are multiplied by; n-gram blocks and vectors have length 1 otherwise. Above 0.
         C: Inverse strength of the L2 penalty, above 0: smaller is smoother.

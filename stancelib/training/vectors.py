@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCKS = ("statement", "target", "difference", "product")
+ALL_BLOCKS = (*BLOCKS, "interaction")
 BATCH = 32
 WINDOW = 1024  # texts embedded between two writes: what a killed run loses
 _WAIT_SECONDS = 60
@@ -194,15 +195,17 @@ def pool(hidden_BTD: Any, mask_BT: Any, pooling: str) -> Any:
 
 
 def check_blocks(blocks: Sequence[str], *, use_target: bool) -> tuple[str, ...]:
-    """The blocks that count, in the order of ``BLOCKS``; without a target only the statement's.
+    """The blocks that count, in the order of ``ALL_BLOCKS``; without a target only the statement's.
 
     Raises:
         ConfigError: If one is unknown, or none is left.
     """
     for block in blocks:
-        if block not in BLOCKS:
-            raise ConfigError(f"unknown block {block!r}; the blocks are {', '.join(BLOCKS)}{nearest(block, BLOCKS)}")
-    kept = tuple(block for block in BLOCKS if block in blocks and (use_target or block == "statement"))
+        if block not in ALL_BLOCKS:
+            raise ConfigError(
+                f"unknown block {block!r}; the blocks are {', '.join(ALL_BLOCKS)}{nearest(block, ALL_BLOCKS)}"
+            )
+    kept = tuple(block for block in ALL_BLOCKS if block in blocks and (use_target or block == "statement"))
     if not kept:
         raise ConfigError(f"no block is left of {list(blocks)} with use_target={use_target}; add 'statement'.")
     return kept
@@ -211,9 +214,10 @@ def check_blocks(blocks: Sequence[str], *, use_target: bool) -> tuple[str, ...]:
 def pair_features(
     vectorizer: Vectorizer, texts: Sequence[str], targets: Sequence[str | None], blocks: Sequence[str]
 ) -> NDArray[np.float32]:
-    """The blocks of statement t and target q side by side: t, q, |t - q| and t · q, element by element.
+    """The blocks of statement t and target q side by side: t, q, |t - q|, t · q and √D t · q, element by element.
 
-    Where a statement has no target, the last three are 0.
+    The product of two vectors of length 1 is about 1/√D long, which a penalty on the weights all but silences; the
+    interaction is as long as the other blocks. Where a statement has no target, all but the first are 0.
 
     Returns:
         Shape (n_statements, n_blocks * n_dimensions).
@@ -230,5 +234,12 @@ def pair_features(
     target_ND = np.zeros_like(text_ND)
     target_ND[has_target] = vectors[len(texts) :]
     distance_ND = np.abs(text_ND - target_ND) * has_target[:, None]
-    by_name = {"statement": text_ND, "target": target_ND, "difference": distance_ND, "product": text_ND * target_ND}
+    product_ND = text_ND * target_ND
+    by_name = {
+        "statement": text_ND,
+        "target": target_ND,
+        "difference": distance_ND,
+        "product": product_ND,
+        "interaction": np.float32(text_ND.shape[1] ** 0.5) * product_ND,
+    }
     return np.hstack([by_name[block] for block in blocks])

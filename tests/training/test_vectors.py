@@ -90,6 +90,12 @@ def test_statement_without_target_has_only_its_own_block(encoder, absent):
     assert features[1, 16:].all()
 
 
+def test_interaction_is_the_product_at_the_length_of_the_other_blocks(encoder):
+    vectorizer = Vectorizer(encoder, SETTINGS, cached=False)
+    product, interaction = pair_features(vectorizer, ["we"], ["the truce"], ("product", "interaction")).reshape(2, -1)
+    assert np.allclose(interaction, product * len(product) ** 0.5)
+
+
 def test_unknown_block_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'product'"):
         check_blocks(["produkt"], use_target=True)
