@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from stancelib.labels import LabelSet
 from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Auxiliary, Statements
+from stancelib.training.augmentation import augmented
 from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.checkpoints import Checkpoints, threads_of
 from stancelib.training.classification import Classification, LabelledRows, outputs_of, run
@@ -27,7 +28,6 @@ from stancelib.training.encoders import (
     torch_threads,
 )
 from stancelib.training.frozen import replayed_layers
-from stancelib.training.joining import joined_in_twos
 from stancelib.training.loop import TrainingState, devices, start
 from stancelib.training.network import (
     add_lora,
@@ -39,6 +39,7 @@ from stancelib.training.network import (
     merge_lora,
 )
 from stancelib.training.settings import (
+    AugmentSettings,
     FreezeSettings,
     LoopSettings,
     LoraSettings,
@@ -61,8 +62,7 @@ class CrossEncoder:
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
-        joined: So many further statements to learn from, as a share of the training statements in [0, 1]: each is two
-            of them, one behind the other, to be judged towards the target of one.
+        augment: Further statements made of the training statements; None for none.
         loop: Epochs, batches, evaluations, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout.
@@ -71,7 +71,7 @@ class CrossEncoder:
         seed: Of the head's first weights, the order of the statements, dropout and which are joined.
 
     Raises:
-        ValueError: If ``joined`` is out of range, or asked for without the target.
+        ValueError: If ``augment`` is asked for without the target.
     """
 
     extra = "torch"  # what of stancelib has to be installed to load it
@@ -81,7 +81,7 @@ class CrossEncoder:
         *,
         encoder: EncoderSettings | None = None,
         use_target: bool = True,
-        joined: float = 0.0,
+        augment: AugmentSettings | None = None,
         loop: LoopSettings | None = None,
         optimizer: OptimizerSettings | None = None,
         loss: LossSettings | None = None,
@@ -89,13 +89,13 @@ class CrossEncoder:
         lora: LoraSettings | None = None,
         seed: int = 0,
     ) -> None:
-        if not 0 <= joined <= 1:
-            raise ValueError(f"joined must be in [0, 1], got {joined}.")
-        if joined and not use_target:
-            raise ValueError("joined statements differ in their target alone; set joined to 0, or use_target to true.")
+        if augment is not None and augment != AugmentSettings() and not use_target:
+            raise ValueError(
+                "augment makes statements that only their target tells apart; leave it out, or use_target."
+            )
         self.encoder = encoder or EncoderSettings()
         self.use_target = use_target
-        self.joined = joined
+        self.augment = augment or AugmentSettings()
         self.loop = loop or LoopSettings()
         self.optimizer = optimizer or OptimizerSettings()
         self.loss = loss or LossSettings()
@@ -212,8 +212,7 @@ class CrossEncoder:
         import numpy as np
 
         padding_id = network.encoder.config.pad_token_id or 0
-        if self.joined:
-            train = Statements.concatenate([train, joined_in_twos(train, self.joined, self.seed)])
+        train = augmented(train, self.augment, self.seed)
         learned = Statements.concatenate([train, *(task.statements for task in self._auxiliary)])
         tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
@@ -242,13 +241,13 @@ class CrossEncoder:
     def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
         if self._checkpoint_folder is None:
             return None
-        options: list[Any] = [self.encoder, self.loop, self.optimizer, self.loss, self.freeze, self.lora]
+        options: list[Any] = [self.encoder, self.augment, self.loop, self.optimizer, self.loss]
+        options += [self.freeze, self.lora]
         identity: list[Any] = [
             self.encoder_digest_,
             train.digest,
             validation.digest if validation else None,
             self.use_target,
-            self.joined,
             [[task.name, task.weight, task.statements.digest] for task in self._auxiliary],
         ]
         identity += [asdict(option) if option else None for option in options] + [self.seed]

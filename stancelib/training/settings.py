@@ -159,6 +159,30 @@ class FreezeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AugmentSettings:
+    """Further statements to learn from, whose label only the target tells.
+
+    Args:
+        joined: So many, as a share of the training statements in [0, 1]: two of these one behind the other, to be
+            judged towards the target of one of them.
+        contrasts: So many further copies, at least 0, of statements whose text has another label towards another
+            target.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    joined: float = 0.0
+    contrasts: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.joined <= 1:
+            raise ValueError(f"joined must be in [0, 1], got {self.joined}.")
+        if self.contrasts < 0:
+            raise ValueError(f"contrasts must be at least 0, got {self.contrasts}.")
+
+
+@dataclass(frozen=True, slots=True)
 class LoraSettings:
     """Low-rank adapters instead of the encoder's own weights; merged into them after training.
 

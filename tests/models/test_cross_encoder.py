@@ -17,7 +17,14 @@ from stancelib.models.base import Model
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.schema import Auxiliary, Statements
 from stancelib.training.encoders import EncoderSettings, load_network
-from stancelib.training.settings import FreezeSettings, LoopSettings, LoraSettings, LossSettings, OptimizerSettings
+from stancelib.training.settings import (
+    AugmentSettings,
+    FreezeSettings,
+    LoopSettings,
+    LoraSettings,
+    LossSettings,
+    OptimizerSettings,
+)
 
 from ..training.tiny_bert import LABELS, make_statements, make_tiny_encoder, odd_statements
 
@@ -167,7 +174,7 @@ def interrupted_at(n):
         {"freeze": FreezeSettings(layers=1)},
         {"lora": LoraSettings(rank=2)},
         {"optimizer": OptimizerSettings(average_decay=0.9)},
-        {"joined": 0.5},
+        {"augment": AugmentSettings(joined=0.5)},
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(settings, tmp_path, options):
@@ -193,18 +200,14 @@ def test_resuming_a_finished_training_trains_nothing_and_gives_its_weights(setti
     assert same(state_of(first), state_of(second))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"joined": 1.5}, "joined must be in"), ({"joined": 0.5, "use_target": False}, "differ in their target alone")],
-)
-def test_impossible_joining_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        CrossEncoder(**options)
+def test_statements_that_only_the_target_tells_apart_need_the_target():
+    with pytest.raises(ValueError, match="only their target tells apart"):
+        CrossEncoder(augment=AugmentSettings(joined=0.5), use_target=False)
 
 
 def test_joined_statements_are_learned_beside_the_others(settings):
     seen = []
-    make_model(settings, epochs=1, joined=0.5).fit(make_statements(64), report=seen.append)
+    make_model(settings, epochs=1, augment=AugmentSettings(joined=0.5)).fit(make_statements(64), report=seen.append)
     make_model(settings, epochs=1).fit(make_statements(64), report=seen.append)
     assert seen[0].n_steps > seen[1].n_steps == 4
 

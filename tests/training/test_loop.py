@@ -14,6 +14,7 @@ from stancelib.training.encoders import load_network, load_tokenizer
 from stancelib.training.loop import evaluation_steps, set_learning_rate, start, train
 from stancelib.training.network import make_classifier
 from stancelib.training.settings import (
+    AugmentSettings,
     LoopSettings,
     LossSettings,
     LossTerms,
@@ -245,6 +246,8 @@ def test_label_smoothing_and_offsets_reach_the_loss(folder):
         (OptimizerSettings, {"warmup_fraction": 1.0}),
         (OptimizerSettings, {"layer_decay": 1.1}),
         (OptimizerSettings, {"average_decay": 1.0}),
+        (AugmentSettings, {"joined": 1.5}),
+        (AugmentSettings, {"contrasts": -1}),
         (LossSettings, {"label_smoothing": 1.0}),
         (LossSettings, {"logit_adjustment": 1.0, "class_weight": "balanced"}),
     ],

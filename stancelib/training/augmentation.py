@@ -1,8 +1,32 @@
-"""Statements about two things, made of two about one thing each."""
+"""Further statements to learn from, made of the training statements: only the target tells their labels apart."""
 
 from __future__ import annotations
 
 from stancelib.schema import Statements
+from stancelib.training.settings import AugmentSettings
+
+
+def augmented(statements: Statements, settings: AugmentSettings, seed: int) -> Statements:
+    """The statements, then what is made of them.
+
+    Args:
+        statements: Labelled.
+        settings: What to make, and how much of it.
+        seed: Of which ones are joined.
+    """
+    parts = [statements, *[contrasts(statements)] * settings.contrasts]
+    learned = Statements.concatenate([part for part in parts if len(part)] or [statements])
+    if not settings.joined:
+        return learned
+    return Statements.concatenate([learned, joined_in_twos(learned, settings.joined, seed)])
+
+
+def contrasts(statements: Statements) -> Statements:
+    """Those whose very text has another label towards another target."""
+    labels_of: dict[str, set[int]] = {}
+    for text, label_id in zip(statements.texts, statements.gold.tolist(), strict=True):
+        labels_of.setdefault(text, set()).add(label_id)
+    return statements.take([row for row, text in enumerate(statements.texts) if len(labels_of[text]) > 1])
 
 
 def joined_in_twos(statements: Statements, share: float, seed: int) -> Statements:

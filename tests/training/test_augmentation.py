@@ -3,9 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stancelib.training.joining import joined_in_twos
+from stancelib.schema import Statements
+from stancelib.training.augmentation import augmented, contrasts, joined_in_twos
+from stancelib.training.settings import AugmentSettings
 
-from .tiny_bert import make_statements
+from .tiny_bert import LABELS, make_statements
 
 
 @given(n=st.integers(0, 40), share=st.floats(0, 1), seed=st.integers(0, 5))
@@ -52,3 +54,18 @@ def test_without_targets_nothing_is_joined():
 @pytest.mark.parametrize("share", [0.0, 0.01])
 def test_a_share_below_two_statements_makes_none(share):
     assert len(joined_in_twos(make_statements(30), share, 0)) == 0
+
+
+def test_contrasts_are_the_texts_that_have_two_labels():
+    texts, targets = ["a", "b", "a", "c", "b"], ["x", "x", "y", "x", "y"]
+    found = contrasts(Statements(texts, targets, LABELS, np.array([0, 1, 2, 0, 1])))
+    assert (found.texts, found.targets, found.gold.tolist()) == (["a", "a"], ["x", "y"], [0, 2])
+
+
+def test_what_is_made_follows_the_statements_themselves():
+    statements = Statements(["a", "b", "a"], ["x", "x", "y"], LABELS, np.array([0, 1, 2]))
+    found = augmented(statements, AugmentSettings(contrasts=2), 0)
+    assert found.texts == ["a", "b", "a", "a", "a", "a", "a"]
+    assert found.gold.tolist() == [0, 1, 2, 0, 2, 0, 2]
+    assert augmented(statements, AugmentSettings(), 0).texts == statements.texts
+    assert len(augmented(make_statements(60), AugmentSettings(joined=0.5, contrasts=1), 0)) > 60
