@@ -22,7 +22,7 @@ from stancelib.evaluation.decisions import Decision, FittedDecision, decision_sc
 from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
 from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
-from stancelib.journal import Journal, JournalOnly, Tracker
+from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
 from stancelib.models.base import Model, Report, Resumable, family_of, learn_auxiliary, silent
 from stancelib.provenance import package_versions
 from stancelib.recording import (
@@ -81,6 +81,9 @@ def run_experiment(
 ) -> Result:
     """Fit a model on the training split, calibrate and score it, and save it as a bundle.
 
+    Where a launcher such as ``torchrun`` runs several processes, the main one does all this; the others fit with it
+    and then end, with exit code 0.
+
     Args:
         corpus: Labelled statements.
         model: An unfitted family.
@@ -104,7 +107,11 @@ def run_experiment(
         check_data(corpus, model, evaluation.splits, journal)
         check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": family_of(model)}, identity)
-        fit_seconds = _fit(model, corpus, journal, report, resume=identity.resume)
+        if isinstance(model, Resumable):
+            model.checkpoint_to(Path(folder) / CHECKPOINTS, resume=identity.resume)
+        fit_seconds = _fit(model, corpus, journal, report)
+        if not is_main_process():
+            raise SystemExit(0)
         raw = _probabilities(model, corpus, evaluation.splits, journal)
         temperature, rule = _calibrate(corpus, raw, evaluation, decision or Decision())
         predictions = {
@@ -183,8 +190,8 @@ def _n_scored_before(tracker: Tracker, predictions: Mapping[str, Predictions], e
     return tracker.scorings_before(predictions[TEST].statements.digest[:12])
 
 
-def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resume: bool) -> float:
-    """Fit, with every Progress in the journal and checkpoints where the family makes them; the seconds it took."""
+def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report) -> float:
+    """Fit, with every Progress in the journal; the seconds it took."""
 
     def record(progress: Progress) -> None:
         if progress.metrics:
@@ -192,8 +199,6 @@ def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report, *, resu
         report(progress)
 
     started = time.monotonic()
-    if isinstance(model, Resumable):
-        model.checkpoint_to(journal.folder / CHECKPOINTS, resume=resume)
     learn_auxiliary(model, corpus)
     model.fit(corpus.split(TRAIN), corpus.splits.get(VALIDATION), report=record)
     return time.monotonic() - started

@@ -6,9 +6,10 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stancelib.data.cleaning import check_corpus, raise_errors
@@ -16,8 +17,10 @@ from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
 from stancelib.journal import (
     Journal,
+    JournalOnly,
     SystemMetrics,
     Tracker,
+    is_main_process,
     read_events,
     run_folders,
     run_state,
@@ -56,10 +59,16 @@ class Identity:
 
 @contextmanager
 def recorded(folder: Path, name: str, tracker: Tracker, identity: Identity) -> Iterator[tuple[Journal, dict[str, Any]]]:
-    """A journal with the tracker at its side; the second item gets folder, url and message once the run is over."""
+    """A journal with the tracker at its side; the second item gets folder, url and message once the run is over.
+
+    Only the main process gets beyond: in others the journal is thrown away, and the block's end is the process's end.
+    """
     outcome: dict[str, Any] = {}
     started = time.monotonic()
-    with signals_as_exceptions():
+    with signals_as_exceptions(), ExitStack() as stack:
+        if not is_main_process():
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            tracker, identity = JournalOnly(), replace(identity, resume=False)
         try:
             opened = Journal.reopen(folder) if identity.resume else Journal(folder, name=name, parent=identity.parent)
             with opened as journal:
@@ -69,6 +78,8 @@ def recorded(folder: Path, name: str, tracker: Tracker, identity: Identity) -> I
                 journal.metrics({"perf/wall_seconds": time.monotonic() - started})
         finally:
             tracker.close()
+    if not is_main_process():
+        raise SystemExit(0)
     outcome |= {"folder": journal.folder, "url": tracker.url, "message": tracker.message}
 
 

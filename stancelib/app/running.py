@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.app.composing import build, compose, plain_errors, register, resolved
 from stancelib.errors import ConfigError, require
+from stancelib.journal import is_main_process, n_processes
+from stancelib.models.base import silent
 from stancelib.options import COMPONENTS, config_dir
 from stancelib.schema import Corpus, Progress
 
@@ -42,8 +44,13 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
     hydra = require("hydra", "train")
     register()
     before, process, failures = sys.argv, os.getpid(), list[Exception]()
+    if not is_main_process():  # which says all there is to say
+        report = silent
+        logger.setLevel(logging.ERROR)
 
     def job(config: Any) -> None:
+        if failures and n_processes() > 1:  # they would no longer be at the same run
+            return
         report(Progress(0, 0))
         try:
             _run_job(config, show, report)
@@ -89,6 +96,10 @@ def _run_job(config: Any, show: Callable[..., None], report: Report) -> None:
     def run_one(seed: int, place: Path, parent: str) -> Scores:
         return _run_one(_with_seed(config, seed), place, parent, show, report, n_trackers=n_trackers)
 
+    if not is_main_process():
+        for seed in seeds:
+            run_one(seed, Path(folder) / f"seed-{seed}", "")
+        return
     spreads = repeat_experiment(
         run_one=run_one,
         seeds=seeds,
@@ -140,17 +151,23 @@ def _run_one(
         resume=earlier is not None,
         parent=parent,
     )
-    result = run_experiment(
-        corpus=parts["data"],
-        model=parts["model"],
-        folder=earlier[0] if earlier else folder,
-        split=parts["split"],
-        evaluation=parts["evaluation"],
-        decision=parts["decision"],
-        tracker=_with_share(parts["tracking"], n_trackers),
-        identity=identity,
-        report=report,
-    )
+    try:
+        result = run_experiment(
+            corpus=parts["data"],
+            model=parts["model"],
+            folder=earlier[0] if earlier else folder,
+            split=parts["split"],
+            evaluation=parts["evaluation"],
+            decision=parts["decision"],
+            tracker=_with_share(parts["tracking"], n_trackers),
+            identity=identity,
+            report=report,
+        )
+    except SystemExit as end:
+        if end.code:
+            raise
+        _leave_no_trace()
+        return {}  # this process was not the main one, and goes on with the next run
     show(result, parts["evaluation"])
     _leave_no_trace()
     return result.scores
@@ -184,7 +201,9 @@ def _leave_no_trace() -> None:
         return
     for name in ("config", "hydra", "overrides"):
         (folder / ".hydra" / f"{name}.yaml").unlink(missing_ok=True)
-    for empty in (folder / ".hydra", folder, folder.parent, folder.parent.parent):
+    if not is_main_process() and {path.name for path in folder.parent.glob("*")} <= {folder.name, "multirun.yaml"}:
+        (folder.parent / "multirun.yaml").unlink(missing_ok=True)  # of a grid that the main process has elsewhere
+    for empty in (folder / ".hydra", folder, *folder.parents[:3]):  # runs/<date>/<time>/<number in a grid>
         if empty not in (Path.cwd(), *Path.cwd().parents):
             with suppress(OSError):
                 empty.rmdir()

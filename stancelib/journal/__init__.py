@@ -8,7 +8,7 @@ knows where. Times are milliseconds since 1970.
 
 from __future__ import annotations
 
-from stancelib.journal.process import signals_as_exceptions
+from stancelib.journal.process import is_main_process, n_processes, signals_as_exceptions
 from stancelib.journal.reading import (
     EVENTS,
     RunState,
@@ -32,6 +32,8 @@ __all__ = [
     "SystemMetrics",
     "Tracker",
     "end_gone_run",
+    "is_main_process",
+    "n_processes",
     "process_phase",
     "read_events",
     "run_folders",

@@ -1,4 +1,8 @@
-"""Which process a run belongs to, and the signals that end it."""
+"""Which process a run belongs to, and the signals that end it.
+
+A launcher such as ``torchrun`` starts several processes for one training. The main one keeps the record; the others
+take part in the fit and leave nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +45,17 @@ def signals_as_exceptions() -> Iterator[None]:
         stop_requested.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def n_processes() -> int:
+    """How many processes a launcher has started for this training; 1 without one."""
+    launched = {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys()
+    return int(os.environ["WORLD_SIZE"]) if launched else 1
+
+
+def is_main_process() -> bool:
+    """Whether this process keeps the record of the training."""
+    return n_processes() == 1 or os.environ["RANK"] == "0"
 
 
 def user_name() -> str:
