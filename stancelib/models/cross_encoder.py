@@ -52,6 +52,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+AUGMENT = AugmentSettings(joined=0.25, contrasts=2)
+LOOP = LoopSettings(epochs=2)
+OPTIMIZER = OptimizerSettings(learning_rate=2e-4, average_decay=0.99)
+LOSS = LossSettings(label_smoothing=0.1)
+
 
 class CrossEncoder:
     """Fine-tunes an encoder on the pair (target, statement), with a linear head on its pooled output.
@@ -62,16 +67,13 @@ class CrossEncoder:
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
-        augment: Further statements made of the training statements; None for none.
+        augment: Further statements made of the training statements; none where the target isn't read.
         loop: Epochs, batches, evaluations, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
         lora: Train low-rank adapters instead of the encoder's own weights; None for the weights themselves.
         seed: Of the head's first weights, the order of the statements, dropout and which are joined.
-
-    Raises:
-        ValueError: If ``augment`` is asked for without the target.
     """
 
     extra = "torch"  # what of stancelib has to be installed to load it
@@ -89,16 +91,12 @@ class CrossEncoder:
         lora: LoraSettings | None = None,
         seed: int = 0,
     ) -> None:
-        if augment is not None and augment != AugmentSettings() and not use_target:
-            raise ValueError(
-                "augment makes statements that only their target tells apart; leave it out, or use_target."
-            )
         self.encoder = encoder or EncoderSettings()
         self.use_target = use_target
-        self.augment = augment or AugmentSettings()
-        self.loop = loop or LoopSettings()
-        self.optimizer = optimizer or OptimizerSettings()
-        self.loss = loss or LossSettings()
+        self.augment = augment or AUGMENT
+        self.loop = loop or LOOP
+        self.optimizer = optimizer or OPTIMIZER
+        self.loss = loss or LOSS
         self.freeze = freeze or FreezeSettings()
         self.lora = lora
         self.seed = seed
@@ -212,7 +210,7 @@ class CrossEncoder:
         import numpy as np
 
         padding_id = network.encoder.config.pad_token_id or 0
-        train = augmented(train, self.augment, self.seed)
+        train = augmented(train, self.augment, self.seed) if self.use_target else train
         learned = Statements.concatenate([train, *(task.statements for task in self._auxiliary)])
         tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
