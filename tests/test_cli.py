@@ -99,6 +99,11 @@ def test_a_grid_makes_one_run_for_each_point(cli, mine, in_tmp):
     assert len(re.findall(r"^macro_f1 ", answer.out, re.MULTILINE)) == 4
 
 
+def test_flags_may_stand_between_overrides(cli, mine, in_tmp):
+    assert cli("train", *QUICK[:3], "-m", *QUICK[3:], "seed=0,1").code == 0
+    assert len(runs_in(in_tmp)) == 2
+
+
 def test_a_failing_job_of_a_grid_does_not_stop_the_others(cli, mine, in_tmp):
     answer = cli("train", "-m", *QUICK, "model.smoothing=1,-1,2")
     assert answer.code == 2

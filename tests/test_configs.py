@@ -61,6 +61,18 @@ BAD_CONFIGS = {
         r"data\.labls: 'statements' has no option 'labls' \(configs/data/statements\.yaml\); it takes labels, tranche; "
         r"did you mean 'labels'\?",
     ),
+    "misspelt flag": (["--multirum", "seed=1,2"], r"train has no option '--multirum'; did you mean '--multirun'\?"),
+    "unknown flag": (["--frobnicate"], r"train has no option '--frobnicate'\."),
+    "a key written as a flag": (["--seed=3"], r"train has no option '--seed=3'; did you mean 'seed=3'\?"),
+    "a group written as a flag": (["--model", "prior"], r"train has no option '--model'; did you mean 'model=…'\?"),
+    "an option written as a flag": (
+        ["--model.C", "4"],
+        r"train has no option '--model\.C'; did you mean 'model\.C=…'\?",
+    ),
+    "flag without its value": (
+        ["tracking=none", "-cd"],
+        r"argument --config-dir/-cd: expected one argument\. `stancelib train --help` shows how it is used\.",
+    ),
     "seed that is no number": (["seed=abc"], r"seed must be a whole number, got 'abc'\."),
     "seed that is no whole number": (["seed=1.5"], r"seed must be a whole number, got '1\.5'\."),
     "fraction out of range, before the data are read": (
@@ -524,7 +536,6 @@ def test_a_run_is_never_written_over_another(prior, cli, in_tmp):
         ["predict"],
         ["predict", "model"],
         ["predict", "model", "x", "--foo"],
-        ["train", "--foo"],
         ["runs", "-n", "0"],
     ],
 )

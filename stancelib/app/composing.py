@@ -12,6 +12,8 @@ from typing import Any
 from stancelib.errors import ConfigError, nearest, require
 from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_keys, options
 
+FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
+
 
 @dataclass
 class TrainConfig:
@@ -111,6 +113,30 @@ class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
                 malformed=lambda: _malformed(self.arguments),
             )
             raise ConfigError(sentence) from error
+
+
+def parsed_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments of ``train`` with all overrides side by side, as Hydra's parser needs them.
+
+    Raises:
+        ConfigError: In one sentence, where that parser would show its usage: an unknown flag, or one without its value.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> None:
+        raise ConfigError(f"{message}. `stancelib train --help` shows how it is used.")
+
+    parser: Any = get_args_parser()
+    parser.error = refuse
+    known, apart = parser.parse_known_args(list(arguments))
+    for flag in apart:
+        if flag.startswith("-"):
+            name, _, value = flag.lstrip("-").partition("=")
+            is_key = name.partition(".")[0] in TrainConfig.__dataclass_fields__
+            hint = f"; did you mean '{name}={value or '…'}'?" if is_key else nearest(flag.partition("=")[0], FLAGS)
+            raise ConfigError(f"train has no option '{flag}'{hint}")
+    overrides = [*known.overrides, *apart]
+    return [*overrides, *(argument for argument in arguments if argument not in overrides)]
 
 
 def _malformed(arguments: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.app.composing import build, compose, plain_errors, register, resolved
+from stancelib.app.composing import build, compose, parsed_arguments, plain_errors, register, resolved
 from stancelib.errors import ConfigError, require
 from stancelib.journal import is_main_process, n_processes
 from stancelib.models.base import silent
@@ -39,9 +39,10 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
         report: Called with the progress of the fit.
 
     Raises:
-        ConfigError: If the configuration can't be composed or doesn't fit the components.
+        ConfigError: If the command or the configuration can't be read, or doesn't fit the components.
     """
     hydra = require("hydra", "train")
+    arguments = parsed_arguments(arguments)
     register()
     before, process, failures = sys.argv, os.getpid(), list[Exception]()
     if not is_main_process():  # which says all there is to say
@@ -164,10 +165,10 @@ def _run_one(
             report=report,
         )
     except SystemExit as end:
-        if end.code:
+        if end.code or is_main_process():
             raise
         _leave_no_trace()
-        return {}  # this process was not the main one, and goes on with the next run
+        return {}  # on to the next run, with the main process
     show(result, parts["evaluation"])
     _leave_no_trace()
     return result.scores
