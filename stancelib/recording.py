@@ -133,13 +133,24 @@ def record_scores(journal: Journal, found: Scores, predictions: Mapping[str, Pre
     figures = journal.folder / "figures"
     figures.mkdir(exist_ok=True)
     for part, said in predictions.items():
-        journal.metrics({f"{part}/{name}": value for name, value in found[part].items()})
+        values = {f"{part}/{name}": value for name, value in found[part].items()}
+        journal.metrics(values, step=_last_step(journal.folder, part))
         title = f"{journal.name} · {part} (n = {len(said.statements)})"
         for draw, kind in ((confusion_figure, "confusion"), (calibration_figure, "calibration")):
             path = figures / f"{part}_{kind}.png"
             draw(said, path, title=title)
             journal.artifact(path, "figures")
         journal.table(f"predictions_{part}", prediction_columns(said))
+
+
+def _last_step(folder: Path, part: str) -> int:
+    """The last step at which something of a split was measured while fitting: trackers show a metric's last step."""
+    steps = (
+        event["step"]
+        for event, _ in read_events(folder)
+        if event["event"] == "metrics" and any(name.startswith(f"{part}/") for name in event["values"])
+    )
+    return max(steps, default=0)
 
 
 def label_counts(corpus: Corpus) -> dict[str, dict[str, int]]:

@@ -197,6 +197,18 @@ def test_progress_is_reported_and_recorded_with_its_step(tmp_path):
     assert [event["step"] for event in recorded] == [1]
 
 
+def test_final_scores_come_after_what_was_measured_while_fitting(tmp_path):
+    class Measured(Prior):
+        def fit(self, train, validation=None, *, report=None):
+            report(Progress(7, 7, {"validation/macro_f1": 0.01}))
+            return super().fit(train, validation)
+
+    result = run_experiment(corpus=make_corpus(), model=Measured(), folder=tmp_path / "run")
+    points = [event for event in events(result.folder, "metrics") if "validation/macro_f1" in event["values"]]
+    assert [event["step"] for event in points] == [7, 7]
+    assert points[-1]["values"]["validation/macro_f1"] == result.scores["validation"]["macro_f1"]
+
+
 def test_a_fit_that_raises_ends_the_run_failed_and_leaves_no_model(tmp_path):
     tracker = Follower()
     with pytest.raises(RuntimeError, match="out of memory"):
