@@ -109,7 +109,7 @@ def test_all_that_a_default_run_has_in_mlflow_is_on_the_page(uri, in_tmp, monkey
     for name, start in (("train", 0), ("validation", 60), ("test", 90)):
         write_jsonl(in_tmp / f"{name}.jsonl", make_rows(60 if name == "train" else 30, start=start))
     data = ("data=files", "data.path={train: train.jsonl, validation: validation.jsonl, test: test.jsonl}")
-    trained = run_cli("train", *data, "evaluation.n_resamples=50", "hydra.run.dir=run")
+    trained = run_cli("train", *data, "model=tfidf", "evaluation.n_resamples=50", "hydra.run.dir=run")
     assert trained.code == 0, trained.err
     client = connect(uri)
     (run,) = client.search_runs([client.get_experiment_by_name("stancelib").experiment_id])
