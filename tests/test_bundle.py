@@ -183,6 +183,13 @@ def test_a_file_that_no_hash_covers_is_refused_inside_the_model(bundle):
         load_bundle(bundle)
 
 
+def test_a_file_beside_the_model_stays_unread_and_passes(bundle, statements):
+    said = load_bundle(bundle).model.predict_proba(statements)
+    for name in ("registered_model_meta", "conda.yaml", "__init__.py", "blocks.json", "head.safetensors", "model.pkl"):
+        (bundle / name).write_text("raise SystemExit")
+    np.testing.assert_array_equal(load_bundle(bundle).model.predict_proba(statements), said)
+
+
 def test_a_manifest_that_no_hash_covers_is_refused(bundle):
     lines = (bundle / SUMS).read_text().splitlines(keepends=True)
     (bundle / SUMS).write_text("".join(line for line in lines if "manifest" not in line))
