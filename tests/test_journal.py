@@ -244,6 +244,29 @@ def test_a_killed_process_leaves_its_points_and_a_run_that_is_gone(tmp_path):
     assert events_of(tmp_path, "end")[0]["time"] == last
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="another process can't be told apart here")
+def test_of_two_resumes_at_once_the_second_is_refused(tmp_path):
+    """The second waits where the first decides, and then sees that the run is going again."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stancelib.journal.reading import alone
+
+    Journal(tmp_path, name="any")
+    line = json.loads((tmp_path / EVENTS).read_text())
+    (tmp_path / EVENTS).write_text(json.dumps(line | {"process_start": "earlier 1"}) + "\n")
+    with child(tmp_path / "other", "time.sleep(60)") as first, ThreadPoolExecutor() as pool:
+        with alone(tmp_path):
+            second = pool.submit(Journal.reopen, tmp_path)
+            time.sleep(0.2)
+            assert not second.done()
+            start = events_of(tmp_path / "other", "start")[0]
+            with (tmp_path / EVENTS).open("a") as file:
+                file.write(json.dumps(start | {"event": "resume"}) + "\n")
+        with pytest.raises(ConfigError, match=f"still going .process {first.pid}"):
+            second.result()
+        first.kill()
+
+
 def test_another_process_with_the_same_id_is_not_the_run(tmp_path):
     Journal(tmp_path, name="any")
     line = json.loads((tmp_path / EVENTS).read_text())

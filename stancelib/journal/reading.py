@@ -41,13 +41,27 @@ def run_folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in Path(root).rglob(EVENTS))
 
 
-def end_gone_run(folder: Path, error: str) -> None:
-    """End a run whose process is gone as KILLED, as of the last thing it wrote."""
-    *_, (last, _) = read_events(folder)
+def end_gone_run(folder: Path, error: str) -> bool:
+    """End a run whose process is gone as KILLED, as of the last thing it wrote; False if it is going again, or over."""
     path = Path(folder) / EVENTS
-    line = json.dumps({"event": "end", "time": last["time"], "status": "KILLED", "error": error}).encode() + b"\n"
-    with path.open("ab") as file:
+    with alone(folder), path.open("ab") as file:
+        if run_state(folder).phase in ("running", "over"):
+            return False
+        *_, (last, _) = read_events(folder)
+        line = json.dumps({"event": "end", "time": last["time"], "status": "KILLED", "error": error}).encode() + b"\n"
         file.write(line if path.read_bytes().endswith(b"\n") else b"\n" + line)
+        return True
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else ends or resumes the run meanwhile; without effect where files can't be locked."""
+    with (Path(folder) / EVENTS).open("rb") as file:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        yield
 
 
 @dataclass(frozen=True, slots=True)

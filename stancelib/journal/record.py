@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from stancelib.errors import ConfigError
 from stancelib.journal.process import stop_requested, this_process, user_name
-from stancelib.journal.reading import EVENTS, Status, run_state
+from stancelib.journal.reading import EVENTS, Status, alone, run_state
 
 
 class Journal:
@@ -48,12 +48,14 @@ class Journal:
         Raises:
             ConfigError: If there is no run in the folder, or another process is still at it.
         """
-        state = run_state(folder)
-        if state.phase in ("running", "elsewhere") and state.pid != os.getpid():
-            raise ConfigError(f"the run in {folder} is still going (process {state.pid} on {state.host}).")
-        journal = cls.__new__(cls)
-        journal._open(folder, state.uid, state.name, mode="ab")
-        journal._write("resume", user=user_name(), **this_process())
+        run_state(folder)  # says where there is no run
+        with alone(folder):
+            state = run_state(folder)
+            if state.phase in ("running", "elsewhere") and state.pid != os.getpid():
+                raise ConfigError(f"the run in {folder} is still going (process {state.pid} on {state.host}).")
+            journal = cls.__new__(cls)
+            journal._open(folder, state.uid, state.name, mode="ab")
+            journal._write("resume", user=user_name(), **this_process())
         return journal
 
     def _open(self, folder: Path, uid: str, name: str, *, mode: Literal["xb", "ab"]) -> None:

@@ -125,7 +125,8 @@ def reap(
             results.append(ReapResult(folder, state.name, False, message))
         else:
             message = f"process {state.pid} on {state.host} is gone"
-            end_gone_run(folder, message)
+            if not end_gone_run(folder, message):  # resumed, or ended by another, since we looked
+                continue
             results.append(ReapResult(folder, state.name, True, message, sync(folder)[0]))
         on_progress(results[-1])
     return results

@@ -86,6 +86,18 @@ def test_reap_leaves_finished_and_running_runs_alone(tmp_path):
         assert reap(tmp_path) == []
 
 
+def test_reap_leaves_a_run_alone_that_is_resumed_while_it_looks(tmp_path, monkeypatch):
+    def look(folder):
+        state = run_state(folder)
+        Journal.reopen(folder)
+        return state
+
+    abandon(tmp_path / "run")
+    monkeypatch.setattr("stancelib.tracking.maintenance.run_state", look)
+    assert reap(tmp_path) == []
+    assert run_state(tmp_path / "run").phase == "running"
+
+
 def test_reap_ends_runs_of_other_hosts_only_when_told_how_long_silence_may_last(tmp_path):
     abandon(tmp_path / "run", host="another")
     (result,) = reap(tmp_path)
