@@ -12,6 +12,7 @@ from stancelib.data.plover import plover
 from stancelib.data.semeval2016 import semeval2016
 from stancelib.data.vast import vast
 from stancelib.errors import ConfigError
+from stancelib.evaluation.intervals import clusters_of
 
 LOADERS = [semeval2016, circa, plover, negochat, vast]
 ROOT = os.environ.get("STANCELIB_BENCHMARKS")
@@ -53,6 +54,15 @@ def test_official_labels_can_be_mapped_and_left_out(tmp_path: Path):
     corpus = negochat(root=str(tmp_path), label_map=label_map)
     assert corpus.labels.names == ("propose", "reject", "accept")
     assert Counter(corpus.split("test").column("label")) == {"propose": 20, "reject": 10, "accept": 10}
+
+
+def test_every_tweet_is_drawn_by_itself_not_with_its_target(tmp_path: Path):
+    (tmp_path / "semeval2016_t6").mkdir()
+    rows = [{"id": f"t6-{i}", "text": f"tweet {i}", "target": "Atheism", "label": "NONE"} for i in range(9)]
+    for split in ("train", "validation", "test"):
+        (tmp_path / "semeval2016_t6" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test = semeval2016(root=str(tmp_path)).split("test")
+    assert len(set(clusters_of(test))) == len(test)
 
 
 @with_corpora
