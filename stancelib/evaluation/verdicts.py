@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -115,7 +116,7 @@ def _target(probe: TargetProbe | None, remark: str) -> Iterator[Verdict]:
             yield Verdict("neutral", question, f"Not probed: {remark}")
         return
     if reasons := probe.gate():
-        yield Verdict("bad", question, "Not proven: " + " ".join(reasons))
+        yield Verdict("bad", question, "Not proven: " + re.sub(r"(?<!\w)-(?=\d)", "−", " ".join(reasons)))
         return
     sentence = f"Wrong targets cost {with_interval(probe.target_reliance)} of its {spell(probe.score)}"
     if probe.gap:

@@ -62,6 +62,7 @@ def test_a_model_that_fails_the_gate_is_not_proven_to():
     verdict = answers(Findings(probe=blind))["Does it use the target?"]
     assert verdict.status == "bad"
     assert "target reliance" in verdict.answer
+    assert "[−0.100, 0.100]" in verdict.answer
 
 
 def test_slices_count_as_failing_only_with_their_whole_interval():
