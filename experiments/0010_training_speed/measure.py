@@ -17,7 +17,7 @@ from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.schema import Statements
 from stancelib.training import classification
 from stancelib.training.encoders import MINILM, EncoderSettings, find_encoder, torch_threads
-from stancelib.training.settings import FreezeSettings, LoopSettings
+from stancelib.training.settings import AugmentSettings, FreezeSettings, LoopSettings, OptimizerSettings
 
 CORPUS = Path(__file__).parents[2] / "data" / "statements" / "train.jsonl"
 LABELS = LabelSet.of(("conditional-accept", "reject", "propose"))
@@ -68,7 +68,9 @@ def trainer_seconds(train, *, padding):
 
 def own_seconds(train, **options):
     """The loop alone, as the Trainer's is measured: without loading, with the frozen layers' activations at hand."""
-    model = CrossEncoder(encoder=EncoderSettings(threads=1), loop=LoopSettings(epochs=1, batch_size=BATCH), **options)
+    plain = {"augment": AugmentSettings(), "optimizer": OptimizerSettings()}  # the same rows and steps as the Trainer
+    loop_settings = LoopSettings(epochs=1, batch_size=BATCH)
+    model = CrossEncoder(encoder=EncoderSettings(threads=1), loop=loop_settings, **plain, **options)
     loop, seconds = classification.train, []
 
     def timed(*arguments):
