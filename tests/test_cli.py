@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -405,6 +406,18 @@ def test_runs_are_tracked_listed_and_loaded_by_address(cli, mine, in_tmp):
     with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
         (uid,) = database.execute("select run_uuid from runs").fetchone()
     assert json.loads(cli("predict", f"runs:/{uid}", "no", "--json").out)["label"] in LABELS
+
+
+def test_a_family_whose_packages_are_missing_is_refused_before_a_run_begins(cli, in_tmp, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "torch" else find(name, *more))
+    answer = cli("train", "tracking=none")
+    assert answer.code == 2
+    assert answer.error == (
+        "model=cross_encoder needs the package 'torch', which is not installed. "
+        "Run: pip install 'stancelib[torch,offline]', or take model=tfidf."
+    )
+    assert not list(in_tmp.iterdir())
 
 
 @pytest.mark.slow

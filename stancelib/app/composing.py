@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from stancelib.errors import ConfigError, nearest, require
+from stancelib.errors import ConfigError, MissingExtraError, nearest, require
 from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_keys, options
 
 FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
@@ -85,7 +86,24 @@ def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[
             raise cause or error from None
         if part == "split":
             check_options(built[part])
+        if part == "model":
+            _check_installed(built[part], choices.get(part, ""))
     return built
+
+
+def _check_installed(model: Any, choice: str) -> None:
+    """Before a run begins, and before the data are read.
+
+    Raises:
+        MissingExtraError: If the family needs packages that aren't there.
+    """
+    extra = getattr(model, "extra", "")
+    if extra and importlib.util.find_spec(extra) is None:
+        raise MissingExtraError(
+            f"model={choice} needs the package '{extra}', which is not installed. "
+            f"Run: pip install 'stancelib[{extra},offline]', or take model=tfidf.",
+            name=extra,
+        )
 
 
 class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
