@@ -42,7 +42,6 @@ from stancelib.training.settings import (
     AugmentSettings,
     FreezeSettings,
     LoopSettings,
-    LoraSettings,
     LossSettings,
     OptimizerSettings,
     loss_terms,
@@ -72,7 +71,6 @@ class CrossEncoder:
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
-        lora: Train low-rank adapters instead of the encoder's own weights; None for the weights themselves.
         seed: Of the head's first weights, the order of the statements, dropout and which are joined.
     """
 
@@ -88,7 +86,6 @@ class CrossEncoder:
         optimizer: OptimizerSettings | None = None,
         loss: LossSettings | None = None,
         freeze: FreezeSettings | None = None,
-        lora: LoraSettings | None = None,
         seed: int = 0,
     ) -> None:
         self.encoder = encoder or EncoderSettings()
@@ -98,7 +95,6 @@ class CrossEncoder:
         self.optimizer = optimizer or OPTIMIZER
         self.loss = loss or LOSS
         self.freeze = freeze or FreezeSettings()
-        self.lora = lora
         self.seed = seed
         self.uses_target = use_target
         self._checkpoint_folder: Path | None = None
@@ -197,8 +193,8 @@ class CrossEncoder:
     def _build(self, folder: Path) -> Any:
         encoder = load_network(folder)
         freeze(encoder, self.freeze)
-        if self.lora is not None:
-            encoder = add_lora(encoder, self.lora, self.seed)
+        if self.freeze.lora is not None:
+            encoder = add_lora(encoder, self.freeze.lora, self.seed)
         options: dict[str, Any] = {"pooling": self.encoder.pooling, "dropout": self.loss.dropout, "seed": self.seed}
         n_outputs = len(self.labels_) + sum(len(training_labels(task.statements)) for task in self._auxiliary)
         return make_classifier(encoder, n_outputs, **options)
@@ -216,7 +212,7 @@ class CrossEncoder:
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
         n_batches = -(-len(learned) // self.loop.batch_size)
         state = start(network, n_batches, self.loop, self.optimizer, self.seed)
-        n_frozen = 0 if self.lora is not None else self.freeze.layers
+        n_frozen = 0 if self.freeze.lora is not None else self.freeze.layers
         tasks = [(train.gold, self.labels_, 1.0)]
         tasks += [(task.statements.gold, training_labels(task.statements), task.weight) for task in self._auxiliary]
         terms = loss_terms(self.loss, tasks)
@@ -239,8 +235,7 @@ class CrossEncoder:
     def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
         if self._checkpoint_folder is None:
             return None
-        options: list[Any] = [self.encoder, self.augment, self.loop, self.optimizer, self.loss]
-        options += [self.freeze, self.lora]
+        options: list[Any] = [self.encoder, self.augment, self.loop, self.optimizer, self.loss, self.freeze]
         identity: list[Any] = [
             self.encoder_digest_,
             train.digest,

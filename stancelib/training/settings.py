@@ -145,6 +145,7 @@ class FreezeSettings:
     Args:
         embeddings: Keep the word embeddings.
         layers: Keep this many layers from the bottom, and the embeddings with them.
+        lora: Keep all, and train low-rank adapters beside them; None to train the weights themselves.
 
     Raises:
         ValueError: If ``layers`` is negative.
@@ -152,6 +153,7 @@ class FreezeSettings:
 
     embeddings: bool = False
     layers: int = 0
+    lora: LoraSettings | None = None
 
     def __post_init__(self) -> None:
         if self.layers < 0:

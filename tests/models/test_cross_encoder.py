@@ -71,7 +71,7 @@ def test_learns_and_reports_every_evaluation(settings):
         {},
         {"freeze": FreezeSettings(layers=1)},
         {"freeze": FreezeSettings(embeddings=True)},
-        {"lora": LoraSettings(rank=4)},
+        {"freeze": FreezeSettings(lora=LoraSettings(rank=4))},
         {"loss": LossSettings(class_weight="balanced", label_smoothing=0.1, dropout=0.2)},
     ],
     ids=["plain", "frozen layer", "frozen embeddings", "lora", "loss"],
@@ -178,7 +178,7 @@ def interrupted_at(n):
     [
         {},
         {"freeze": FreezeSettings(layers=1)},
-        {"lora": LoraSettings(rank=2)},
+        {"freeze": FreezeSettings(lora=LoraSettings(rank=2))},
         {"optimizer": OptimizerSettings(average_decay=0.9)},
         {"augment": AugmentSettings(joined=0.5)},
     ],
