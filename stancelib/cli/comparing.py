@@ -99,7 +99,7 @@ def _differences(found: Comparison) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("score")
     for title in ("A", "B", "B - A", "95 % interval", "p", "detectable"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for name, one in found.differences.items():
         bounds = f"[{one.interval.low:+.4f}, {one.interval.high:+.4f}]".replace("[", r"\[")
         numbers = (f"{one.first:.4f}", f"{one.second:.4f}", f"{one.interval.value:+.4f}", bounds)
@@ -117,16 +117,14 @@ def _flips(models: tuple[Predictions, Predictions], found: Comparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title="rows that only one model gets right", title_justify="left"
-    )
-    for title in ("right", "id", "gold", "A says", "B says", "statement"):
-        table.add_column(title, no_wrap=title != "statement")
+    table = Table(box=None, pad_edge=False, show_header=False, title="rows that only one model gets right")
+    table.title_justify = "left"
     half = N_FLIPS // 2
     for which, rows in (("A", found.only_first[:half]), ("B", found.only_second[:half])):
         for row in rows:
             record = _flip(which, row, models)
-            table.add_row(*(Text(str(record[name])) for name in ("right", "id", "gold", "A", "B", "text")))
+            told = Text(f"{record['id']}  {record['gold']}: A says {record['A']}, B {record['B']}\n")
+            table.add_row(which, told.append(str(record["text"]), "dim"))
     return table
 
 
