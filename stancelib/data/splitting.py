@@ -14,7 +14,7 @@ from typing import Any
 
 from stancelib.data.dealing import deal, joined
 from stancelib.data.duplicates import near_duplicate_clusters
-from stancelib.data.parts import Tally
+from stancelib.data.leaving_out import check_fold, in_fold, listed_values, tied_to_left_out, wanted_values
 from stancelib.data.records import text_or_none
 from stancelib.data.times import cut, seconds
 from stancelib.errors import ConfigError, DataError, nearest
@@ -130,10 +130,10 @@ def leave_out(
     present = _values(corpus, pooled, column, "leave_out")
     units = _units(pooled, group)
     if values is None:
-        chosen = _fold(joined(units, present), pooled, column, fold, n_folds, seed)
+        chosen = in_fold(joined(units, present), pooled, column, fold, n_folds, seed)
         protocol = f"leave_out({column}, fold {fold} of {n_folds})"
     else:
-        wanted = _wanted(values, present, column)
+        wanted = wanted_values(values, present, column)
         chosen = [value in wanted for value in present]
         protocol = f"leave_out({column}={'|'.join(wanted)})"
     left_out = {unit for unit, is_chosen in zip(units, chosen, strict=True) if is_chosen}
@@ -142,7 +142,7 @@ def leave_out(
     dealt = deal([units[row] for row in rest], pooled.gold[rest].tolist(), shares, seed=seed) if rest else []
     for row, part in zip(rest, dealt, strict=True):
         parts[row] = part
-    findings = [*_tied(pooled, parts, chosen, column), *_short_splits(dealt, shares)]
+    findings = [*tied_to_left_out(pooled, parts, chosen, column), *_short_splits(dealt, shares)]
     return _resplit(corpus, pooled, parts, protocol, findings)
 
 
@@ -196,9 +196,9 @@ def check_options(split: Callable[..., Corpus]) -> None:
     _shares(split.func.__name__, **fractions)
     if split.func is leave_out:
         if chosen["values"] is None:
-            _check_fold(chosen["fold"], chosen["n_folds"])
+            check_fold(chosen["fold"], chosen["n_folds"])
         else:
-            _listed(chosen["values"])
+            listed_values(chosen["values"])
 
 
 def _units(statements: Statements, group: str | None, *columns: Sequence[Hashable | None]) -> list[int]:
@@ -227,55 +227,6 @@ def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list
                 f"{len(statements):,} in '{name}' have none (first: {statements.place(missing[0])})."
             )
     return [str(value) for value in pooled.column(column)]
-
-
-def _wanted(values: Any, present: Sequence[str], column: str) -> list[str]:
-    listed = _listed(values)
-    there = list(dict.fromkeys(present))
-    for value in listed:
-        if str(value) not in there:
-            some = ", ".join(there[:10]) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
-            hint = nearest(str(value), there)
-            raise ConfigError(f"split 'leave_out': no statement has {column} {str(value)!r}; there are {some}{hint}")
-    return [str(value) for value in listed]
-
-
-def _listed(values: Any) -> list[Any]:
-    listed = [values] if isinstance(values, (str, int, float)) else list(values)
-    if not listed:
-        raise ConfigError("split 'leave_out': values is empty; name at least one, or set it to null to use folds.")
-    return listed
-
-
-def _fold(parts: Sequence[int], pooled: Statements, column: str, fold: int, n_folds: int, seed: int) -> list[bool]:
-    _check_fold(fold, n_folds)
-    n_parts = len(set(parts))
-    if n_parts < n_folds:
-        raise DataError(
-            f"split 'leave_out' by {column} can't make {n_folds} folds: only {n_parts} sets of values share no group "
-            "and no near duplicate. Set n_folds to fewer, or name values."
-        )
-    shares = {str(i): 1 / n_folds for i in range(1, n_folds + 1)}
-    dealt = deal(parts, pooled.gold.tolist(), shares, seed=seed)
-    return [part == str(fold) for part in dealt]
-
-
-def _check_fold(fold: int, n_folds: int) -> None:
-    if n_folds < 2 or not 1 <= fold <= n_folds:
-        raise ConfigError(
-            f"split 'leave_out': fold must be from 1 to n_folds, and n_folds at least 2; got {fold} of {n_folds}."
-        )
-
-
-def _tied(pooled: Statements, parts: Sequence[str], chosen: Sequence[bool], column: str) -> list[Finding]:
-    tally = Tally()
-    for row, (part, is_chosen) in enumerate(zip(parts, chosen, strict=True)):
-        if part == TEST and not is_chosen:
-            tally.add(pooled.place(row))
-    return tally.warning(
-        "tied-to-left-out",
-        f"of another {column} share a group with left-out rows or nearly repeat them, and are in 'test' {{first}}.",
-    )
 
 
 def _short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Finding]:
