@@ -408,6 +408,17 @@ def test_runs_are_tracked_listed_and_loaded_by_address(cli, mine, in_tmp):
     assert json.loads(cli("predict", f"runs:/{uid}", "no", "--json").out)["label"] in LABELS
 
 
+def test_labels_that_mlflow_takes_no_metric_name_from_are_tracked_whole(cli, in_tmp):
+    rows = [row | {"label": f"{row['label']}, (so to say)"} for row in make_rows(60)]
+    write_jsonl(in_tmp / "mine.jsonl", rows)
+    answer = cli("train", *(argument for argument in QUICK if not argument.startswith("tracking")))
+    assert (answer.code, "not mirrored" in answer.out + answer.err) == (0, False)
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        assert database.execute("select status from runs").fetchall() == [("FINISHED",)]
+        keys = {key for (key,) in database.execute("select key from latest_metrics")}
+    assert "validation/f1.reject_ _so to say_" in keys
+
+
 def test_a_family_whose_packages_are_missing_is_refused_before_a_run_begins(cli, in_tmp, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "torch" else find(name, *more))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import posixpath
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from stancelib.errors import ConfigError
 from stancelib.journal import read_events
 from stancelib.tracking.link import Link
 from stancelib.tracking.model import log_model, register_model, score_model
+from stancelib.tracking.naming import KEY_CHARACTERS, key_of, text_of
 from stancelib.tracking.store import connect, experiment_id, public, reason
 
 UID, FOLDER, PROCESS = "stancelib.uid", "stancelib.folder", "stancelib.process"
@@ -26,7 +26,6 @@ N_POINTS_PER_BATCH = 1000
 N_PAIRS_PER_BATCH = 100
 PARAM_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
-KEY_CHARACTERS = 250
 DATASET_CHARACTERS = 500
 DIGEST_CHARACTERS = 36
 
@@ -59,7 +58,7 @@ class Batch:
         """Sort in one event."""
         match event["event"]:
             case "params":
-                self.params |= {_key(k): _text(v)[:PARAM_CHARACTERS] for k, v in event["values"].items()}
+                self.params |= {key_of(k): text_of(v)[:PARAM_CHARACTERS] for k, v in event["values"].items()}
             case "tags":
                 self._add_tags(event["values"])
             case "metrics":
@@ -72,7 +71,7 @@ class Batch:
                 self.files[event["path"], posixpath.dirname(event["path"])] = None
                 self.tables.append(event["path"])
             case "note":
-                self.tags["mlflow.note.content"] = _text(event["text"])[:TAG_CHARACTERS]
+                self.tags["mlflow.note.content"] = text_of(event["text"])[:TAG_CHARACTERS]
             case "model":
                 self.model = event["path"]
             case "resume":
@@ -84,16 +83,16 @@ class Batch:
                     self._add_tags({"error": event["error"]})
 
     def _add_tags(self, values: Mapping[str, object]) -> None:
-        self.tags |= {_key(k): _text(v)[:TAG_CHARACTERS] for k, v in values.items()}
+        self.tags |= {key_of(k): text_of(v)[:TAG_CHARACTERS] for k, v in values.items()}
         if "git.commit" in values:  # the column 'Version' of the runs table
-            self.tags["mlflow.source.git.commit"] = _text(values["git.commit"])
+            self.tags["mlflow.source.git.commit"] = text_of(values["git.commit"])
 
     def _add_points(self, values: Mapping[str, Any], time: int, step: int) -> None:
         for name, value in values.items():
             if math.isinf(float(value)):  # MLflow would make 1.8e308 of it
                 self.left_out.append(f"{name} at step {step} is infinite")
             else:
-                self.points.append((_key(name), float(value), time, step))
+                self.points.append((key_of(name), float(value), time, step))
 
 
 class Mirror:
@@ -173,7 +172,7 @@ class Mirror:
             "mlflow.source.type": "LOCAL",
         }
         run = self._client.create_run(
-            self._link.experiment_id, start["time"], tags, run_name=_text(start["name"])[:KEY_CHARACTERS]
+            self._link.experiment_id, start["time"], tags, run_name=text_of(start["name"])[:KEY_CHARACTERS]
         )
         return str(run.info.run_id)
 
@@ -265,28 +264,15 @@ def _dataset_input(values: Mapping[str, Any]) -> Any:
 
     profile = {"num_rows": values["n_rows"], "labels": values["label_counts"], "protocol": values["protocol"]}
     dataset = Dataset(
-        name=_text(values["name"])[:DATASET_CHARACTERS] or "unnamed",
-        digest=_text(values["digest"])[:DIGEST_CHARACTERS] or "unknown",
+        name=text_of(values["name"])[:DATASET_CHARACTERS] or "unnamed",
+        digest=text_of(values["digest"])[:DIGEST_CHARACTERS] or "unknown",
         source_type="local",
-        source=json.dumps({"uri": _text(values["source"])[:TAG_CHARACTERS]}),
+        source=json.dumps({"uri": text_of(values["source"])[:TAG_CHARACTERS]}),
         profile=json.dumps(profile),
     )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", _text(values["split"])[:DATASET_CHARACTERS])])
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", text_of(values["split"])[:DATASET_CHARACTERS])])
 
 
 def _process(event: Mapping[str, Any]) -> str:
     """What ``process_phase`` needs to tell whether the process lives."""
     return json.dumps({name: event[name] for name in ("host", "pid", "namespace", "process_start")})
-
-
-def _key(name: str) -> str:
-    """A name that MLflow accepts: no brackets, ``=`` or ``@``, and no empty part between slashes."""
-    parts = [part for part in re.sub(r"[^\w. :/-]", "_", _text(name)).split("/") if part not in ("", ".", "..")]
-    key = "/".join(parts)[:KEY_CHARACTERS].rstrip("/") or "_"
-    return f"_{key[1:]}" if key.startswith("..") else key
-
-
-def _text(value: object) -> str:
-    """The value as people write it, lists and mappings as JSON, in characters that UTF-8 can carry."""
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
-    return text.encode("utf-8", "replace").decode()
