@@ -11,7 +11,7 @@ from stancelib.errors import ConfigError
 from stancelib.journal import Journal, JournalOnly
 from stancelib.tracking import MlflowTracker, resolve_uri, sync
 from stancelib.tracking.link import SIDECAR, Link
-from stancelib.tracking.mirror import _key
+from stancelib.tracking.naming import key_of
 from stancelib.tracking.store import connect
 
 from .conftest import assert_complete, fill, record_of, tracked_run
@@ -189,12 +189,12 @@ def test_names_and_lengths_are_made_to_fit(uri, tmp_path):
 def test_any_name_becomes_one_that_mlflow_accepts(name):
     from mlflow.utils.validation import _validate_metric_name
 
-    _validate_metric_name(_key(name))
+    _validate_metric_name(key_of(name))
 
 
 @given(name=st.from_regex(r"[a-z]+(/[a-z0-9_]+)?", fullmatch=True))
 def test_a_good_name_stays_as_it_is(name):
-    assert _key(name) == name
+    assert key_of(name) == name
 
 
 def test_a_file_that_is_gone_does_not_hold_up_the_rest(uri, tmp_path):
