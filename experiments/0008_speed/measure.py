@@ -132,9 +132,9 @@ def measurements(work, options):
     yield ["third-party modules after import stancelib", added, "", "", "<= 0", "modules", 1]
     yield pair("stancelib --help", [STANCELIB, "--help"], [PYTHON, "-c", "import typer, rich.console"], 1.5)
     plain = [PYTHON, str(HERE / "plain_train.py"), str(CORPUS)]
-    yield pair("stancelib train, fresh folder", [STANCELIB, "train"], plain, 1.5, fresh=True)
+    yield pair("stancelib train, fresh folder", [STANCELIB, "train", "model=tfidf"], plain, 1.5, fresh=True)
 
-    seconds([STANCELIB, "train", "tracking=none"])
+    seconds([STANCELIB, "train", "model=tfidf", "tracking=none"])
     bundle = max(work.glob("runs/*/*/model"), key=lambda path: path.stat().st_mtime)
     text, target = "We could sit down once the ceasefire holds.", "a meeting"
     ours = [STANCELIB, "predict", str(bundle), text, "--target", target]
