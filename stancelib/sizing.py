@@ -20,9 +20,9 @@ from stancelib.evaluation.learning import (
 )
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.journal import Journal, JournalOnly, Tracker
-from stancelib.models.base import Model, Report, family_of, learn_auxiliary, silent
+from stancelib.models.base import Model, Report, family_of, fresh_fits, learn_auxiliary, silent
 from stancelib.recording import Identity, check_data, describe, recorded
-from stancelib.schema import TRAIN, VALIDATION, Corpus, Judge, Predictions, Progress, Statements
+from stancelib.schema import TRAIN, VALIDATION, Corpus
 
 CURVE = "learning_curve"
 
@@ -84,10 +84,12 @@ def run_learning_curve(
         corpus = split(corpus) if split else corpus
         check_data(corpus, model, (VALIDATION,), journal)
         describe(journal, corpus, {"model": family_of(model), "stage": "curve"}, identity)
+        learn_auxiliary(model := copy.deepcopy(model), corpus)
+        fit = fresh_fits(model, n_fits(fractions, n_draws), report, validation=corpus.split(VALIDATION))
         points = learning_points(
             corpus.split(TRAIN),
             corpus.split(VALIDATION),
-            _fitting(model, corpus, n_fits(fractions, n_draws), report),
+            fit,
             fractions=fractions,
             seeds=seeds,
             score=evaluation.headline,
@@ -99,22 +101,6 @@ def run_learning_curve(
         _keep(journal, curve, identity)
         outcome["curve"] = curve
     return CurveResult(**outcome)
-
-
-def _fitting(model: Model, corpus: Corpus, n_steps: int, report: Report) -> Callable[[Statements], Judge]:
-    """Fits a copy of the model, and reports how many of all fits are done."""
-    n_done = 0
-
-    def fit(train: Statements) -> Judge:
-        nonlocal n_done
-        report(Progress(n_done, n_steps, {"fit/statements": len(train)}))
-        fresh = copy.deepcopy(model)
-        learn_auxiliary(fresh, corpus)
-        fresh.fit(train, corpus.split(VALIDATION))
-        n_done += 1
-        return lambda others: Predictions(others, corpus.labels, fresh.predict_proba(others))
-
-    return fit
 
 
 def _recording(journal: Journal, score: str, points: Iterable[LearningPoint]) -> Iterable[LearningPoint]:

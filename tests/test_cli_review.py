@@ -54,6 +54,26 @@ def test_without_noise_nothing_is_called_mislabelled(cli, run, data, in_tmp):
     assert not any("mislabelled" in reason for reason in reasons)
 
 
+def mislabelled(path):
+    return [row["id"] for row in csv.DictReader(path.open()) if "mislabelled" in row["reason"]]
+
+
+def test_the_family_that_looks_for_noise_can_be_chosen(cli, run, data, in_tmp):
+    queues = {}
+    for name, model in (("tfidf", ()), ("hard", ("model=tfidf", "model.C=0.01")), ("prior", ("model=prior",))):
+        assert cli("review", run, "data=files", data, "-n", "8", *model, "-o", f"{name}.csv").code == 0
+        queues[name] = mislabelled(in_tmp / f"{name}.csv")
+    assert queues["tfidf"]
+    assert queues["prior"] != queues["tfidf"] != queues["hard"]
+
+
+def test_an_unknown_family_is_refused_before_anything_is_fitted(cli, run, data, in_tmp):
+    done = cli("review", run, "data=files", data, "model=tfdif")
+    assert done.code == 2
+    assert "did you mean 'tfidf'" in done.err
+    assert not (in_tmp / "review.csv").exists()
+
+
 def test_an_unknown_label_is_refused_with_its_row(cli, run, data, in_tmp):
     cli("review", run, "data=files", data, "-n", "2", "--no-noise")
     corrected(in_tmp / "review.csv", "rejct")

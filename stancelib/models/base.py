@@ -6,6 +6,7 @@ A family is a class with keyword-only constructor arguments and four methods. It
 
 from __future__ import annotations
 
+import copy
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
-from stancelib.schema import Auxiliary, Corpus, Progress, Statements
+from stancelib.schema import Auxiliary, Corpus, Judge, Predictions, Progress, Statements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,3 +170,20 @@ def learn_auxiliary(model: Model, corpus: Corpus) -> None:
             "Choose model=cross_encoder, or another corpus."
         )
     model.learn_beside(corpus.auxiliary)
+
+
+def fresh_fits(
+    model: Model, n_fits: int, report: Report = silent, *, validation: Statements | None = None
+) -> Callable[[Statements], Judge]:
+    """A function that fits a copy of the model each time, and reports how many of all fits are done."""
+    n_done = 0
+
+    def fit(train: Statements) -> Judge:
+        nonlocal n_done
+        report(Progress(n_done, n_fits, {"fit/statements": len(train)}))
+        fresh = copy.deepcopy(model).fit(train, validation)
+        n_done += 1
+        labels = training_labels(train)
+        return lambda others: Predictions(others, labels, fresh.predict_proba(others))
+
+    return fit
