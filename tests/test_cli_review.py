@@ -91,3 +91,20 @@ def test_a_queue_that_may_hold_answers_is_replaced_only_when_asked(cli, run, dat
     assert done.error == "'review.csv' exists already. Name another file, or add --overwrite to replace it."
     assert cli(*command, "--overwrite").code == 0
     assert "corrected_label" in (in_tmp / "review.csv").read_text()
+
+
+def test_an_earlier_take_back_is_replaced_only_when_asked(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "2", "--no-noise").code == 0
+    command = ("take-back", "review.csv", "--reviewer", "ada", "data=files", data)
+    (in_tmp / "reviewed").mkdir()
+    (in_tmp / "reviewed" / "notes.txt").write_text("mine")
+    assert cli(*command).code == 0  # files that aren't a take-back's are in nobody's way
+    (in_tmp / "reviewed" / "train.jsonl").write_text("mine")
+    done = cli(*command)
+    assert done.code == 2
+    assert done.error.endswith("train.jsonl' exists already. Name another folder, or add --overwrite to replace it.")
+    assert (in_tmp / "reviewed" / "train.jsonl").read_text() == "mine"
+    (in_tmp / "reviewed" / "changes.csv").write_text("of before")
+    assert cli(*command, "--overwrite").code == 0
+    assert sorted(path.name for path in (in_tmp / "reviewed").iterdir()) == ["notes.txt", "train.jsonl"]
+    assert (in_tmp / "reviewed" / "train.jsonl").read_text() != "mine"

@@ -36,14 +36,14 @@ def explain_failure(error: BaseException) -> int:
     return 2 if mistake else 1
 
 
-def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
-    """Stop before a file of the user's is written over unasked.
+def refuse_existing(path: str | Path, *, overwrite: bool, other: str = "file") -> None:
+    """Stop before a file of the user's is written over unasked; ``other`` is what can be named instead.
 
     Raises:
         ConfigError: If it exists and ``overwrite`` is false.
     """
     if Path(path).exists() and not overwrite:
-        raise ConfigError(f"'{path}' exists already. Name another file, or add --overwrite to replace it.")
+        raise ConfigError(f"'{path}' exists already. Name another {other}, or add --overwrite to replace it.")
 
 
 def show_warnings() -> None:

@@ -12,6 +12,7 @@ from stancelib.cli.console import FitBar, err, out, refuse_existing, show_warnin
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="The data, as for train: data=files data.path=x.csv")]
 N_FOLDS = 5
+CHANGES = "changes.csv"
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +70,9 @@ def take_back(
     reviewer: Annotated[str, typer.Option(help="Who decided; kept in the record of changes.")],
     overrides: Overrides = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the corrected corpus.")] = Path("reviewed"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what an earlier take-back left there.")
+    ] = False,
 ) -> None:
     """Take reviewed labels back: a corrected corpus and a record of every change.
 
@@ -76,14 +80,18 @@ def take_back(
     """
     from stancelib.app import compose
     from stancelib.reviewing import take_back as read_back
+    from stancelib.schema import SPLITS
 
+    for name in (*(f"{split}.jsonl" for split in SPLITS), CHANGES):
+        refuse_existing(output / name, overwrite=overwrite, other="folder")
     parts, _ = compose(overrides or [], ("data",))
     done = read_back(parts["data"], reviewed, reviewer=reviewer)
     output.mkdir(parents=True, exist_ok=True)
     for split, statements in done.corpus.splits.items():
         _write(output / f"{split}.jsonl", {name: statements.column(name) for name in statements.column_names})
+    (output / CHANGES).unlink(missing_ok=True)  # the record of an earlier take-back
     if done.changes:
-        _write(output / "changes.csv", done.columns())
+        _write(output / CHANGES, done.columns())
     out.print(
         f"{len(done.changes)} labels reviewed, {done.n_corrected} corrected; written to {output}", highlight=False
     )
