@@ -1,21 +1,17 @@
-"""Is one model better than another? Paired comparisons on the same statements.
-
-Shapes: N statements, G clusters, P permutations, D sums.
-"""
+"""Is one model better than another, and where? Paired comparisons on the same statements."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from stancelib.errors import DataError
-from stancelib.evaluation.intervals import ClusterSums, Interval, resamples
+from stancelib.errors import ConfigError, DataError, nearest
+from stancelib.evaluation.intervals import ClusterSums, Interval
+from stancelib.evaluation.metrics import LOWER_IS_BETTER, OF_PROBABILITIES
+from stancelib.evaluation.paired import drawn_differences, swapped_differences
+from stancelib.evaluation.slices import SliceRule, rows_by_slice, shared_score, take
 from stancelib.schema import Predictions
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 POWER = 0.8
 
@@ -39,6 +35,35 @@ class Difference:
     interval: Interval
     p_value: float
     detectable: float
+
+    @property
+    def second_is_better(self) -> bool:
+        """Whether the difference speaks for the second model; of losses the lower one is better."""
+        return self.interval.value != 0 and (self.interval.value < 0) == (self.name in LOWER_IS_BETTER)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDifference:
+    """The difference between two models on one part of the statements.
+
+    Args:
+        kind: What it is a part by, as of ``Slice``.
+        value: Which part.
+        n_statements: Statements in it.
+        n_clusters: Independent clusters in it.
+        difference: Of the score that was asked for, or of ``accuracy`` for every slice of a kind where one lacks a
+            label; None where the slice is too small to judge.
+        adjusted_p: The p-value after Holm's correction over all judged slices; 1 where there is none.
+        reason: Why there is no difference; empty where there is one.
+    """
+
+    kind: str
+    value: str
+    n_statements: int
+    n_clusters: int
+    difference: Difference | None
+    adjusted_p: float = 1.0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +122,8 @@ def compare(
 
     _same_statements(first, second)
     sums = [ClusterSums.of(said, clusters, skip_labels) for said in (first, second)]
-    whole = [one.whole() for one in sums]
-    drawn = _drawn_differences(sums, n_resamples, seed)
-    swapped = _swapped_differences(sums, n_permutations, seed)
-    differences = {}
-    for name in whole[0]:
-        observed = float(whole[1][name][0] - whole[0][name][0])
-        low, high = np.quantile(drawn[name], [(1 - level) / 2, (1 + level) / 2])
-        extreme = int(np.sum(abs(swapped[name]) >= abs(observed) - 1e-12))
-        differences[name] = Difference(
-            name=name,
-            first=float(whole[0][name][0]),
-            second=float(whole[1][name][0]),
-            interval=Interval(observed, float(low), float(high)),
-            p_value=(extreme + 1) / (n_permutations + 1),
-            detectable=detectable_difference(float(drawn[name].std()), level=level),
-        )
+    options = {"level": level, "n_resamples": n_resamples, "n_permutations": n_permutations, "seed": seed}
+    differences = _differences(sums, list(sums[0].whole()), **options)  # type: ignore[arg-type]
     gold = first.statements.gold
     right = [said.label_ids == gold for said in (first, second)]
     only_first, only_second = np.flatnonzero(right[0] & ~right[1]), np.flatnonzero(right[1] & ~right[0])
@@ -125,6 +136,131 @@ def compare(
     )
 
 
+def compare_slices(
+    first: Predictions,
+    second: Predictions,
+    clusters: Sequence[Hashable],
+    *,
+    score: str = "macro_f1",
+    skip_labels: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    training_targets: Collection[str | None] | None = None,
+    rule: SliceRule | None = None,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    n_permutations: int = 5000,
+    seed: int = 0,
+) -> list[SliceDifference]:
+    """Compare two models on every slice, each by the tests of ``compare`` within it.
+
+    The slices are those of ``slice_scores``, without any that holds all statements. Where ``rule`` has too few
+    statements or clusters nothing is tested; how wide an interval is doesn't matter, as the p-value allows for it.
+
+    Args:
+        first: Labelled predictions.
+        second: Those of the other model.
+        clusters: What each statement stands or falls with; see ``clusters_of``.
+        score: Of the differences.
+        skip_labels: Labels left out of ``f_avg``.
+        columns: Columns to slice by; None takes those of ``slices.COLUMNS`` that there are.
+        training_targets: Targets of the training statements; without them there is no ``target in training``.
+        rule: When a slice is too small to judge.
+        level: Of the intervals.
+        n_resamples: Of the bootstrap.
+        n_permutations: Of the test.
+        seed: Of both.
+
+    Returns:
+        A difference per slice, by kind. Slices overlap, and the adjusted p-values hold nevertheless.
+
+    Raises:
+        ConfigError: If there is no such score.
+        DataError: If the two aren't about the same labelled statements, or there is no such column.
+    """
+    _same_statements(first, second)
+    check_score(score, first, skip_labels)
+    n, rule, found = len(first.statements), rule or SliceRule(), []
+    gold, n_labels = first.statements.gold, len(first.labels)
+    options = {"level": level, "n_resamples": n_resamples, "n_permutations": n_permutations, "seed": seed}
+    for kind, by_value in rows_by_slice(first.statements, columns, training_targets).items():
+        parts = {value: rows for value, rows in by_value.items() if len(rows) < n}
+        sizes = {value: (len(rows), len({clusters[row] for row in rows})) for value, rows in parts.items()}
+        reasons = {value: rule.too_few(*sizes[value]) for value in parts}
+        shared = shared_score(score, [parts[value] for value in parts if not reasons[value]], gold, n_labels)
+        for value, rows in parts.items():
+            one = None if reasons[value] else _on_rows((first, second), clusters, rows, shared, skip_labels, options)
+            found.append(SliceDifference(kind, value, *sizes[value], one, reason=reasons[value]))
+    return _with_holm(found)
+
+
+def check_score(score: str, predictions: Predictions, skip_labels: Sequence[str] = ()) -> None:
+    """Refuse a score that a comparison of such predictions doesn't have.
+
+    Raises:
+        ConfigError: If it is unknown, or ``f_avg`` without labels to skip.
+    """
+    names = list(ClusterSums.of(predictions, [0] * len(predictions.statements), skip_labels).whole())
+    if score == "f_avg" and not skip_labels:
+        raise ConfigError("the score f_avg needs the labels that its mean leaves out: name them with --skip-label.")
+    if score not in names:
+        whole = ", ".join(name for name in names if "." not in name)
+        raise ConfigError(
+            f"there is no score '{score}'; there are {whole}, and precision, recall and f1 of a label, such as "
+            f"{names[-1]}{nearest(score, names)}"
+        )
+
+
+def _with_holm(found: Sequence[SliceDifference]) -> list[SliceDifference]:
+    adjusted = iter(holm([one.difference.p_value for one in found if one.difference]))
+    return [replace(one, adjusted_p=next(adjusted)) if one.difference else one for one in found]
+
+
+def _on_rows(
+    models: tuple[Predictions, Predictions],
+    clusters: Sequence[Hashable],
+    rows: Sequence[int],
+    score: str,
+    skip_labels: Sequence[str],
+    options: Mapping[str, Any],
+) -> Difference:
+    inside = [clusters[row] for row in rows]
+    sums = [ClusterSums.of(take(said, rows), inside, skip_labels) for said in models]
+    if score not in OF_PROBABILITIES:
+        sums = [one.without_probabilities() for one in sums]
+    return _differences(sums, [score], **options)[score]
+
+
+def _differences(
+    sums: Sequence[ClusterSums],
+    names: Iterable[str],
+    *,
+    level: float,
+    n_resamples: int,
+    n_permutations: int,
+    seed: int,
+) -> dict[str, Difference]:
+    """The differences in these scores, with intervals and p-values."""
+    import numpy as np
+
+    whole = [one.whole() for one in sums]
+    drawn = drawn_differences(sums, n_resamples, seed)
+    swapped = swapped_differences(sums, n_permutations, seed + 1)
+    found = {}
+    for name in names:
+        observed = float(whole[1][name][0] - whole[0][name][0])
+        low, high = np.quantile(drawn[name], [(1 - level) / 2, (1 + level) / 2])
+        extreme = int(np.sum(abs(swapped[name]) >= abs(observed) - 1e-12))
+        found[name] = Difference(
+            name=name,
+            first=float(whole[0][name][0]),
+            second=float(whole[1][name][0]),
+            interval=Interval(observed, float(low), float(high)),
+            p_value=(extreme + 1) / (n_permutations + 1),
+            detectable=detectable_difference(float(drawn[name].std()), level=level),
+        )
+    return found
+
+
 def _same_statements(first: Predictions, second: Predictions) -> None:
     if first.labels.names != second.labels.names:
         raise DataError(f"the models differ in labels: {', '.join(first.labels)} and {', '.join(second.labels)}.")
@@ -134,28 +270,6 @@ def _same_statements(first: Predictions, second: Predictions) -> None:
             f"{first.statements.digest[:12]} and {len(second.statements)} with {second.statements.digest[:12]}. "
             "Compare models that were scored on the same split of the same data."
         )
-
-
-def _drawn_differences(sums: Sequence[ClusterSums], n_resamples: int, seed: int) -> dict[str, NDArray[np.float64]]:
-    import numpy as np
-
-    chunks = resamples(len(sums[0].sums), n_resamples, seed)
-    scores = [one.scores(np.concatenate([drawn @ one.sums for drawn in chunks])) for one in sums]
-    return {name: scores[1][name] - scores[0][name] for name in scores[0]}
-
-
-def _swapped_differences(sums: Sequence[ClusterSums], n_permutations: int, seed: int) -> dict[str, NDArray[np.float64]]:
-    import numpy as np
-
-    first, second = sums[0].sums, sums[1].sums
-    random = np.random.default_rng(seed + 1)
-    moved = []
-    for start in range(0, n_permutations, 256):
-        swaps = random.integers(2, size=(min(256, n_permutations - start), len(first))).astype(np.float64)
-        moved.append(swaps @ (second - first))
-    moved_PD = np.concatenate(moved)
-    one, other = sums[0].scores(first.sum(axis=0) + moved_PD), sums[1].scores(second.sum(axis=0) - moved_PD)
-    return {name: other[name] - one[name] for name in one}
 
 
 def mcnemar(n_only_first: int, n_only_second: int) -> float:

@@ -8,7 +8,7 @@ G clusters, K labels, R resamples, D sums.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from stancelib.evaluation.metrics import N_BINS
@@ -50,7 +50,8 @@ class ClusterSums:
     """All that the scores need, summed over the rows of each cluster.
 
     Args:
-        sums: Shape (n_clusters, n_sums): confusion counts, calibration bins, squared error, log loss.
+        sums: Shape (n_clusters, n_sums): confusion counts, then calibration bins, squared error and log loss, or
+            nothing.
         names: The label names.
         skip: Label ids left out of ``f_avg``; empty for no ``f_avg``.
     """
@@ -80,6 +81,10 @@ class ClusterSums:
         skip = frozenset(predictions.labels.id_of(name) for name in skip_labels)
         return cls(sums, predictions.labels.names, skip)
 
+    def without_probabilities(self) -> ClusterSums:
+        """The sums that scores of labels need; ``scores`` has no others then."""
+        return replace(self, sums=self.sums[:, : len(self.names) ** 2])
+
     def scores(self, totals_RD: NDArray[np.float64]) -> Scores:
         """The scores of each row of totals, by name, arrays of shape (n_resamples,)."""
         import numpy as np
@@ -90,7 +95,6 @@ class ClusterSums:
         hits_RK = np.einsum("rkk->rk", counts_RKK)
         predicted_RK, gold_RK = counts_RKK.sum(axis=1), counts_RKK.sum(axis=2)
         f1_RK = 2 * hits_RK / np.maximum(predicted_RK + gold_RK, 1e-12)
-        bins = totals_RD[:, n_labels**2 : n_labels**2 + 2 * N_BINS]
         found: Scores = {"macro_f1": f1_RK.mean(axis=1)}
         if self.skip:
             kept = [label for label in range(n_labels) if label not in self.skip]
@@ -98,10 +102,11 @@ class ClusterSums:
         found |= {
             "accuracy": hits_RK.sum(axis=1) / n,
             "mcc": _matthews(hits_RK.sum(axis=1), predicted_RK, gold_RK, n),
-            "log_loss": totals_RD[:, -1] / n,
-            "brier": totals_RD[:, -2] / n,
-            "ece": abs(bins[:, :N_BINS] - bins[:, N_BINS:]).sum(axis=1) / n,
         }
+        if totals_RD.shape[1] > n_labels**2:
+            bins = totals_RD[:, n_labels**2 : n_labels**2 + 2 * N_BINS]
+            found["log_loss"], found["brier"] = totals_RD[:, -1] / n, totals_RD[:, -2] / n
+            found["ece"] = abs(bins[:, :N_BINS] - bins[:, N_BINS:]).sum(axis=1) / n
         for k, name in enumerate(self.names):
             found[f"precision.{name}"] = hits_RK[:, k] / np.maximum(predicted_RK[:, k], 1e-12)
             found[f"recall.{name}"] = hits_RK[:, k] / np.maximum(gold_RK[:, k], 1e-12)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HEADLINES = ("macro_f1", "f_avg", "accuracy", "mcc")
+OF_PROBABILITIES = ("log_loss", "brier", "ece")
+LOWER_IS_BETTER = (*OF_PROBABILITIES, "cost", "abstained", "set_size")
 N_BINS = 15
 
 

@@ -16,14 +16,13 @@ from stancelib.evaluation.charts import reliability_chart, risk_coverage_chart, 
 from stancelib.evaluation.faithfulness import Explanation, Faithfulness
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.intervals import clusters_of
-from stancelib.evaluation.metrics import Evaluation, confusion_matrix, headline_first, reliability
+from stancelib.evaluation.metrics import LOWER_IS_BETTER, Evaluation, confusion_matrix, headline_first, reliability
 from stancelib.evaluation.probes import TargetProbe
 from stancelib.evaluation.selective import risk_coverage
 from stancelib.evaluation.slices import Slices
 from stancelib.evaluation.verdicts import freshness, interval_of, spell, verdicts
 from stancelib.schema import TEST, Predictions
 
-LOWER_IS_BETTER = ("log_loss", "brier", "ece", "cost", "abstained", "set_size")
 UNCALIBRATED = "_uncalibrated"
 FORMS = {"score": ".3f", "signed": "+.3f", "short": ".2f", "tenth": ".1f", "percent": ".0%", "exact_percent": ".1%"}
 N_FAILURES = 4

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.intervals import Interval, clusters_of, intervals
+from stancelib.evaluation.metrics import OF_PROBABILITIES
 from stancelib.schema import Predictions, Statements
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def slice_scores(
     clusters = clusters_of(statements)
     options = {"level": level, "n_resamples": n_resamples, "seed": seed}
     parts: list[Slice] = []
-    for kind, rows_by_value in _kinds(statements, columns, training_targets).items():
+    for kind, rows_by_value in rows_by_slice(statements, columns, training_targets).items():
         parts += _judged(kind, rows_by_value, predictions, clusters, rule, options)
     around = intervals(predictions, clusters, **options)  # type: ignore[arg-type]
     return Slices({name: around[name] for name in ("macro_f1", "accuracy")}, tuple(parts))
@@ -182,17 +183,11 @@ def _judged(
     options: Mapping[str, Any],
 ) -> list[Slice]:
     """The slices of one kind, all by the same score."""
-    import numpy as np
-
     gold, n_labels = predictions.statements.gold, len(predictions.labels)
     n_clusters = {value: len({clusters[row] for row in rows}) for value, rows in rows_by_value.items()}
     reasons = {value: rule.too_few(len(rows), n_clusters[value]) for value, rows in rows_by_value.items()}
-    complete = all(
-        np.bincount(gold[list(rows)], minlength=n_labels).all()
-        for value, rows in rows_by_value.items()
-        if not reasons[value]
-    )
-    score, found = "macro_f1" if complete else "accuracy", []
+    judged = [rows for value, rows in rows_by_value.items() if not reasons[value]]
+    score, found = shared_score("macro_f1", judged, gold, n_labels), []
     for value, rows in rows_by_value.items():
         reason, interval = reasons[value], None
         if not reason:
@@ -203,10 +198,18 @@ def _judged(
     return found
 
 
-def _kinds(
+def shared_score(wanted: str, parts: Iterable[Sequence[int]], gold: NDArray[np.int_], n_labels: int) -> str:
+    """The score of slices of one kind: accuracy if one lacks a label, which scores by label would count as 0."""
+    import numpy as np
+
+    complete = all(np.bincount(gold[list(rows)], minlength=n_labels).all() for rows in parts)
+    return wanted if complete or wanted in OF_PROBABILITIES else "accuracy"
+
+
+def rows_by_slice(
     statements: Statements, columns: Sequence[str] | None, training_targets: Collection[str | None] | None
 ) -> dict[str, dict[str, list[int]]]:
-    """Rows by value by kind."""
+    """Rows by value by kind; the arguments as for ``slice_scores``."""
     names = statements.column_names
     for name in columns or ():
         if name not in names:

@@ -1,3 +1,5 @@
+import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -5,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stancelib.errors import DataError
-from stancelib.evaluation.comparison import compare, detectable_difference, holm, mcnemar
+from stancelib.errors import ConfigError, DataError
+from stancelib.evaluation.comparison import compare, compare_slices, detectable_difference, holm, mcnemar
+from stancelib.evaluation.intervals import ClusterSums
+from stancelib.evaluation.paired import drawn_differences, swapped_differences
+from stancelib.evaluation.slices import SliceRule, take
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
 
@@ -115,3 +120,116 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(p_values):
     assert all(p <= a <= 1 for p, a in zip(p_values, adjusted, strict=True))
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     assert all(adjusted[i] <= adjusted[j] for i, j in pairwise(order))
+
+
+def sliced(seed, *, gain=0.0, size=120, n_domains=5):
+    """Two models whose answers are alike but on the first domain, where the second is better by ``gain``."""
+    random = np.random.default_rng(seed)
+    n = size * n_domains
+    gold, domains = random.integers(3, size=n), np.repeat(np.arange(n_domains), size)
+    columns = {"domain": [f"d{domain}" for domain in domains], "group": list(range(n))}
+    statements = Statements(["a b"] * n, [None] * n, LABELS, gold, columns=columns)
+    models = []
+    for extra in (0.0, gain):
+        own = random.normal(size=(n, 3))
+        own[np.arange(n), gold] += 1.0 + extra * (domains == 0)
+        odds = np.exp(own)
+        models.append(Predictions(statements, LABELS, odds / odds.sum(1, keepdims=True)))
+    return models
+
+
+def differences_by_domain(models, **options):
+    found = compare_slices(*models, range(len(models[0].statements)), **{**FEW, "n_resamples": 20, **options})
+    assert {one.kind for one in found} == {"domain"}  # a slice with all statements is none
+    return {one.value: one for one in found}
+
+
+def test_a_model_that_is_better_on_one_slice_is_found_there_and_nowhere_else_beyond_chance():
+    hits, false, families = 0, 0, 0
+    for seed in range(100):
+        found = differences_by_domain(sliced(seed, gain=1.3))
+        planted = found.pop("d0")
+        assert planted.difference.second_is_better or planted.adjusted_p > 0.05
+        hits += planted.adjusted_p <= 0.05
+        false += sum(one.difference.p_value <= 0.05 for one in found.values())
+        families += any(one.adjusted_p <= 0.05 for one in found.values())
+    assert hits >= 95
+    assert 0.025 <= false / 400 <= 0.08
+    assert families <= 11  # Holm holds the chance of any at 5 %
+
+
+def test_a_slice_is_compared_as_its_rows_alone_are():
+    first, second = sliced(1, gain=1.0)
+    slices = differences_by_domain((first, second))
+    rows = range(120, 240)
+    alone = compare(take(first, rows), take(second, rows), rows, **FEW).differences["macro_f1"]
+    one = slices["d1"].difference
+    assert (one.first, one.second, one.interval.value) == (alone.first, alone.second, alone.interval.value)
+    assert (slices["d1"].n_statements, slices["d1"].n_clusters) == (120, 120)
+    assert one.p_value == pytest.approx(alone.p_value, abs=0.08)
+    assert slices["d1"].adjusted_p >= one.p_value
+
+
+def test_slices_too_small_to_judge_say_so_and_cost_the_others_nothing():
+    models = sliced(2, gain=1.5, size=20, n_domains=2)
+    found = differences_by_domain(models)
+    assert all(one.difference is None and one.adjusted_p == 1 for one in found.values())
+    assert found["d0"].reason == "too small: 20 of the 30 statements needed"
+    judged = differences_by_domain(models, rule=SliceRule(min_statements=10))
+    assert all(one.difference and not one.reason for one in judged.values())
+
+
+def test_slices_that_lack_a_label_are_compared_by_accuracy():
+    first, second = sliced(3)
+    gold = np.where(np.arange(600) < 120, first.statements.gold % 2, first.statements.gold)
+    models = [
+        Predictions(replace(one.statements, label_ids=gold), LABELS, one.probabilities) for one in (first, second)
+    ]
+    assert {one.difference.name for one in differences_by_domain(models).values()} == {"accuracy"}
+    assert {one.difference.name for one in differences_by_domain(models, score="brier").values()} == {"brier"}
+
+
+def test_clusters_that_are_alike_are_drawn_together_without_another_result():
+    (first, second), _ = pair(6, gain=0.3, n_clusters=600, size=1)
+    sums = [ClusterSums.of(said, range(600)).without_probabilities() for said in (first, second)]
+    spread = {}
+    for worth_it in (8, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stancelib.evaluation.paired.WORTH_IT", worth_it)
+            drawn, swapped = drawn_differences(sums, 4000, 0), swapped_differences(sums, 4000, 0)
+        spread[worth_it] = [(values.mean(), values.std()) for one in (drawn, swapped) for values in one.values()]
+    np.testing.assert_allclose(spread[8], spread[10**9], rtol=0.06, atol=0.005)
+
+
+def test_ten_thousand_statements_are_compared_on_all_slices_in_seconds():
+    random = np.random.default_rng(0)
+    models, n = sliced(0, size=500, n_domains=20), 10_000
+    columns = {**models[0].statements.columns, "phenomena": random.integers(40, size=(n, 2)).tolist()}
+    statements = replace(models[0].statements, columns=columns)
+    first, second = (Predictions(statements, LABELS, one.probabilities) for one in models)
+    started = time.process_time()
+    found = compare_slices(first, second, range(n))
+    assert time.process_time() - started < 8
+    assert len(found) == 60
+
+
+def test_of_losses_the_lower_one_is_better():
+    (first, second), clusters = pair(7, gain=1.0)
+    found = compare(first, second, clusters, **FEW).differences
+    assert found["accuracy"].second_is_better
+    assert found["brier"].second_is_better
+    assert found["brier"].interval.value < 0
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("f_avg", "the score f_avg needs the labels that its mean leaves out: name them with --skip-label."),
+        ("macro-f1", "there is no score 'macro-f1'; there are macro_f1, accuracy, .* did you mean 'macro_f1'"),
+        ("f1.d", "such as f1.c; did you mean 'f1.c'"),
+    ],
+)
+def test_an_unknown_score_is_refused_with_the_nearest(score, message):
+    (first, second), clusters = pair(8)
+    with pytest.raises(ConfigError, match=message):
+        compare_slices(first, second, clusters, score=score)
