@@ -37,18 +37,27 @@ def prediction_columns(said: Predictions) -> dict[str, Sequence[object]]:
     return table
 
 
-def read_predictions(source: str, split: str | None = None) -> Predictions:
+def read_predictions(source: str, split: str | None = None, *, uri: str | None = None) -> Predictions:
     """Labelled predictions that were kept before.
 
     Args:
         source: A run folder, a bundle in one, an MLflow run (its id, or ``runs:/<id>``), a prediction table of a run
             (``tables/predictions_<split>.json``), or a file of rows with text, gold and one ``p_<label>`` per label.
         split: Which split's; None takes ``test`` where the run scored it, else ``validation``.
+        uri: The tracking address of an MLflow run, resolved as for training.
 
     Raises:
         DataError: If there are no such predictions, or the table lacks a column or row.
     """
-    path = _locate(source, split)
+    return read_table(locate_predictions(source, split, uri=uri))
+
+
+def read_table(path: Path) -> Predictions:
+    """The predictions in one file.
+
+    Raises:
+        DataError: If it is no prediction table, or lacks a column or row.
+    """
     if path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not {"columns", "data"} <= set(content):
@@ -60,18 +69,29 @@ def read_predictions(source: str, split: str | None = None) -> Predictions:
     return _predictions(rows, str(path))
 
 
-def _locate(source: str, split: str | None) -> Path:
+def run_id_of(source: str) -> str:
+    """The id in ``<run id>`` or ``runs:/<run id>``; empty where a source is something else."""
+    named = source.startswith("runs:/") or re.fullmatch(r"[0-9a-f]{32}", source)
+    return source.removeprefix("runs:/").strip("/") if named else ""
+
+
+def locate_predictions(source: str, split: str | None = None, *, uri: str | None = None) -> Path:
+    """The file that ``read_predictions`` reads.
+
+    Raises:
+        DataError: If there is none.
+    """
     wanted = [split] if split else [TEST, VALIDATION]
-    run_id = source.removeprefix("runs:/").strip("/")
-    if source.startswith("runs:/") or re.fullmatch(r"[0-9a-f]{32}", source):
+    if run_id := run_id_of(source):
         from stancelib.tracking.browse import download_artifact
 
-        found = [path for name in wanted if (path := download_artifact(run_id, f"tables/predictions_{name}.json"))]
-        if not found:
+        tables = (f"tables/predictions_{name}.json" for name in wanted)
+        found = next(filter(None, (download_artifact(run_id, table, tracking_uri=uri) for table in tables)), None)
+        if found is None:
             raise DataError(
                 f"run {run_id} has no predictions for {' or '.join(wanted)}; score it with evaluation.splits."
             )
-        return found[0]
+        return found
     path = Path(source)
     if path.is_file():
         return path

@@ -105,12 +105,10 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
     identifying = {key: value for key, value in config.items() if key not in ("name", "tracking")}
     journal.params(flatten(identifying) or {"seed": identity.seed})
     split_name = corpus.protocol.partition("(")[0]
-    versions = {f"version.{package}": found for package, found in package_versions().items()}
     journal.tags(
         {"stage": "training", "data": corpus.name, "split": split_name, "seed": str(identity.seed), **tags}
-        | {"split.digest": corpus.digest[:12], "split.protocol": corpus.protocol, "config.hash": config_hash(config)}
-        | git_state(Path.cwd())
-        | versions
+        | {"split.digest": corpus.digest[:12], "split.protocol": corpus.protocol}
+        | origin(config)
     )
     for part, statements in corpus.splits.items():
         journal.dataset(
@@ -126,6 +124,12 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
         path = journal.folder / CONFIG
         path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
         journal.artifact(path)
+
+
+def origin(config: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that say with what code and configuration something was made."""
+    versions = {f"version.{package}": found for package, found in package_versions().items()}
+    return {"config.hash": config_hash(config)} | git_state(Path.cwd()) | versions
 
 
 def record_scores(journal: Journal, found: Scores, predictions: Mapping[str, Predictions]) -> None:

@@ -12,11 +12,11 @@ from stancelib.evaluation.verdicts import with_interval
 def markdown(report: Report) -> str:
     """Verdicts, scores, capabilities and worst errors of a report."""
     content = report.content()
-    lines = [f"# {_cell(report.title)}: {report.split}", ""]
+    lines = [f"# {cell(report.title)}: {report.split}", ""]
     lines += [f"{content['n_statements']} statements in {content['n_clusters']} independent clusters.", ""]
-    lines += [f"- **{one.question}** {_cell(one.answer)}" for one in content["verdicts"]]
+    lines += [f"- **{one.question}** {cell(one.answer)}" for one in content["verdicts"]]
     scores = [content["headline"], *content["scores"]]
-    lines += ["", *_table(["score", "value"], [[one["name"], _value(one["value"], one["interval"])] for one in scores])]
+    lines += ["", *table(["score", "value"], [[one["name"], _value(one["value"], one["interval"])] for one in scores])]
     rows = [
         [
             one["name"],
@@ -27,12 +27,12 @@ def markdown(report: Report) -> str:
         ]
         for one in content["labels"]
     ]
-    lines += ["", *_table(["label", "statements", "precision", "recall", "F1"], rows)]
+    lines += ["", *table(["label", "statements", "precision", "recall", "F1"], rows)]
     if content["behaviour"]:
         passed = [
             [one["name"], f"{one['n_passed']} of {one['n']}", f"{one['rate']:.0%}"] for one in content["behaviour"]
         ]
-        lines += ["", *_table(["capability", "passed", ""], passed)]
+        lines += ["", *table(["capability", "passed", ""], passed)]
     if content["errors"]:
         errors = [
             [
@@ -44,8 +44,8 @@ def markdown(report: Report) -> str:
             ]
             for one in content["errors"]
         ]
-        lines += ["", *_table(["worst errors", "target", "gold", "predicted", "confidence"], errors)]
-    lines += ["", *(f"- {name}: {_cell(value)}" for name, value in report.facts.items())]
+        lines += ["", *table(["worst errors", "target", "gold", "predicted", "confidence"], errors)]
+    lines += ["", *(f"- {name}: {cell(value)}" for name, value in report.facts.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -53,12 +53,13 @@ def _value(value: float, around: Interval | None) -> str:
     return with_interval(around) if around else f"{value:.3f}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in [header, *rows]]
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose cells are plain text."""
+    lines = ["| " + " | ".join(map(cell, row)) + " |" for row in [header, *rows]]
     return [lines[0], "|" + "---|" * len(header), *lines[1:]]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that stays text in Markdown: one line, without HTML, table bars or emphasis."""
     one_line = " ".join(str(text).split())
     for character in "\\`*_[]|":

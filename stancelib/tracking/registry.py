@@ -92,6 +92,21 @@ def find_run(source: str, *, uri: str | None = None) -> TrackedRun:
         return _tracked(client, uri, run_id)
 
 
+def name_and_tags(run_id: str, *, uri: str | None = None) -> tuple[str, dict[str, str]]:
+    """What people call a run, and its tags.
+
+    Args:
+        run_id: Its id in MLflow.
+        uri: The tracking address, resolved as for training.
+
+    Raises:
+        ConfigError: If there is no such run, or the server can't be reached.
+    """
+    with answering(resolve_uri(uri)) as client:
+        run = client.get_run(run_id)
+    return run.info.run_name or run_id, dict(run.data.tags)
+
+
 def _tracked(client: MlflowClient, uri: str, run_id: str) -> TrackedRun:
     run = client.get_run(run_id)
     if run.info.status != "FINISHED" or run.info.lifecycle_stage == "deleted":

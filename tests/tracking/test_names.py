@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stancelib.comparing import compare_models, read_contender
+from stancelib.comparison_run import record_comparison
 from stancelib.evaluation.behaviour import load_suite
 from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.metrics import HEADLINES, Analyses, Evaluation
@@ -49,6 +51,7 @@ MEANINGS = {
     "group": list(COMPONENTS),
     "key": [r"[\w.]+"],
     "package": [r"[\w-]+"],
+    "role": ["baseline", "challenger"],
     "mirror": ["uid", "folder", "process", "left_out"],
     "own": [r"[\w.]+"],
 }
@@ -158,6 +161,8 @@ def all_runs(tmp_path_factory):
     run_learning_curve(
         corpus=corpus, model=Prior(), folder=folder / "curve", fractions=[0.5, 1.0], identity=Identity(config=curve)
     )
+    pair = [read_contender(str(folder / name), "validation") for name in ("evaluation", "ensemble")]
+    record_comparison(compare_models(pair, skip_labels=["propose"]), folder=folder / "comparison")
     return folder
 
 
