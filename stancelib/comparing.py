@@ -24,7 +24,7 @@ from stancelib.evaluation.metrics import headline_first
 from stancelib.evaluation.verdicts import spell
 from stancelib.journal import EVENTS, read_events, run_state
 from stancelib.prediction_tables import locate_predictions, read_table, run_id_of
-from stancelib.schema import Predictions
+from stancelib.schema import VALIDATION, Predictions
 
 ALPHA = 0.05
 FLIP = ("compared", "right", "id", "gold", "A", "B", "target", "text")
@@ -153,6 +153,23 @@ def read_contender(source: str, split: str | None = None, *, uri: str | None = N
         known = replace(known, name=run_state(folder).name, run_id=_run_id(folder), data=_data(folder))
     part = path.stem.removeprefix("predictions_") if path.parent.name == "tables" else ""
     return replace(known, split=part)
+
+
+def read_contenders(sources: Sequence[str], split: str | None = None, *, uri: str | None = None) -> list[Contender]:
+    """All the models of a comparison, on one split.
+
+    Args:
+        sources: As for ``read_contender``.
+        split: Which split's predictions; None takes ``test`` where all runs scored it, else ``validation``.
+        uri: The tracking address, resolved as for training.
+
+    Raises:
+        DataError: If a source has no such predictions.
+    """
+    found = [read_contender(source, split, uri=uri) for source in sources]
+    if len({one.split for one in found if one.split}) > 1:
+        found = [read_contender(source, VALIDATION, uri=uri) for source in sources]
+    return found
 
 
 def _run_id(folder: Path) -> str:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stancelib.comparing import Contender, compare_models, read_contender
+from stancelib.comparing import Contender, compare_models, read_contender, read_contenders
 from stancelib.comparison_run import record_comparison
 from stancelib.errors import ConfigError
 from stancelib.journal import read_events
@@ -180,6 +180,25 @@ def test_a_run_is_known_by_the_name_it_gave_itself(contests, tmp_path):
     known = read_contender(str(tmp_path / "run"))
     assert (known.name, known.data, known.split, known.run_id) == ("tfidf s0", "mine", "validation", "")
     assert known.digest == contests[0].baseline.digest
+
+
+def test_runs_are_compared_on_the_split_that_all_of_them_scored(tmp_path):
+    columns, row = ["text", "gold", "p_a", "p_b"], ["why", "a", 0.7, 0.3]
+    for run, splits in {
+        "both": ("validation", "test"),
+        "one": ("validation",),
+        "other": ("validation", "test"),
+    }.items():
+        (tmp_path / run / "tables").mkdir(parents=True)
+        for split in splits:
+            table = json.dumps({"columns": columns, "data": [row]})
+            (tmp_path / run / "tables" / f"predictions_{split}.json").write_text(table)
+
+    def splits(*runs):
+        return [one.split for one in read_contenders([str(tmp_path / run) for run in runs])]
+
+    assert splits("both", "other") == ["test", "test"]
+    assert splits("both", "one") == ["validation", "validation"]
 
 
 def test_one_run_is_nothing_to_compare(cli):

@@ -36,7 +36,7 @@ def compare(
         list[str], typer.Argument(metavar="BASELINE OTHER…", help="Run folders, MLflow run ids, or prediction files.")
     ],
     split: Annotated[
-        str | None, typer.Option(help="Split to compare on. Default: test where scored, else validation.")
+        str | None, typer.Option(help="Split to compare on. Default: test where all scored it, else validation.")
     ] = None,
     score: Annotated[
         str | None,
@@ -58,7 +58,7 @@ def compare(
 
     Example: stancelib compare runs/…/baseline runs/…/new --split validation
     """
-    from stancelib.comparing import compare_models, read_contender, write_flips
+    from stancelib.comparing import compare_models, read_contenders, write_flips
 
     if len(runs) < 2:
         raise ConfigError("compare needs at least two runs: the baseline first.")
@@ -68,7 +68,7 @@ def compare(
             raise DataError(f"there is no folder '{path.parent}' to write '{path.name}' into.")
     show_warnings()
     with err.status("comparing"):
-        contenders = [read_contender(run, split, uri=uri) for run in runs]
+        contenders = read_contenders(runs, split, uri=uri)
         contests = compare_models(contenders, score=score, skip_labels=skip_labels or ())
     for contest in contests:
         _show(out, contest, N_SLICES)
