@@ -149,12 +149,18 @@ def _differences(contest: Contest) -> Table:
     table.add_column("score", overflow="fold")
     for title in ("A", "B", "B - A", "95 % interval", "p", "detectable"):
         table.add_column(title, justify="right", no_wrap=True)
+    label = ""
     for name in contest.names():
-        one = contest.found.differences[name]
-        bounds = Text(f"[{one.interval.low:+.4f}, {one.interval.high:+.4f}]")
-        numbers = (f"{one.first:.4f}", f"{one.second:.4f}", f"{one.interval.value:+.4f}", bounds)
-        style = "bold" if name == contest.score else "" if "." not in name else "dim"
-        table.add_row(Text(name), *numbers, spelled_p(one.p_value), f"{one.detectable:.4f}", style=style)
+        one, (kind, _, of) = contest.found.differences[name], name.partition(".")
+        if of != label:
+            label = of
+            table.add_row(Text(label, "dim"))
+        bounds = Text(f"[{one.interval.low:+.3f}, {one.interval.high:+.3f}]")
+        numbers = (f"{one.first:.3f}", f"{one.second:.3f}", f"{one.interval.value:+.3f}", bounds)
+        style = "bold" if name == contest.score else "dim" if of else ""
+        table.add_row(
+            Text(f"  {kind}" if of else kind), *numbers, spelled_p(one.p_value), f"{one.detectable:.3f}", style=style
+        )
     return table
 
 
