@@ -31,6 +31,7 @@ from stancelib.recording import (
     Scores,
     check_data,
     describe,
+    encoder_tags,
     label_counts,
     record_scores,
     recorded,
@@ -170,7 +171,8 @@ def evaluate_model(
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
         check_data(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
         check_analyses(evaluation, corpus)
-        describe(journal, corpus, {"model": str(model.manifest["family"]), "stage": "evaluation"}, identity)
+        tags = {"model": str(model.manifest["family"]), "stage": "evaluation"}
+        describe(journal, corpus, tags | encoder_tags(model.bundle.model), identity)
         started = time.monotonic()
         predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}
         _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
@@ -191,7 +193,7 @@ def _n_scored_before(tracker: Tracker, predictions: Mapping[str, Predictions], e
 
 
 def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report) -> float:
-    """Fit, with every Progress in the journal; the seconds it took."""
+    """Fit, with every Progress and the digest of the encoder in the journal; the seconds it took."""
 
     def record(progress: Progress) -> None:
         if progress.metrics:
@@ -201,6 +203,8 @@ def _fit(model: Model, corpus: Corpus, journal: Journal, report: Report) -> floa
     started = time.monotonic()
     learn_auxiliary(model, corpus)
     model.fit(corpus.split(TRAIN), corpus.splits.get(VALIDATION), report=record)
+    if tags := encoder_tags(model):
+        journal.tags(tags)
     return time.monotonic() - started
 
 

@@ -126,6 +126,12 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
         journal.artifact(path)
 
 
+def encoder_tags(model: object) -> dict[str, str]:
+    """The digest of a fitted model's encoder as a tag; none for a family without an encoder."""
+    digest = getattr(model, "encoder_digest_", "")
+    return {"encoder.digest": digest[:12]} if digest else {}
+
+
 def origin(config: Mapping[str, Any]) -> dict[str, str]:
     """Tags that say with what code and configuration something was made."""
     versions = {f"version.{package}": found for package, found in package_versions().items()}

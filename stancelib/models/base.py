@@ -72,6 +72,7 @@ class Model(Protocol):
     Attributes:
         uses_target: True where the prediction depends on the target, so that every statement must have one.
         extra: Optional. The extra of stancelib without which the saved model can't be loaded, such as ``torch``.
+        encoder_digest_: Optional, after ``fit``. Of the encoder that it started from, as ``encoder_digest`` makes it.
     """
 
     uses_target: bool

@@ -1,5 +1,6 @@
 """docs/tracking.md lists every metric, parameter and tag: nothing is logged beside it, and nothing on it is made up."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -201,6 +202,31 @@ def test_runs_of_every_kind_log_what_is_on_the_page_and_all_of_it(all_runs, tmp_
     (run,) = connect(tracker.uri).search_runs([tracker.experiment_id])
     for name, value in result.scores["validation"].items():  # not what was measured half-way
         assert run.data.metrics[f"validation/{name}"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("family", ["embedding", "hybrid", "cross_encoder", "contrastive"])
+def test_a_run_with_an_encoder_is_tagged_with_the_digest_that_its_bundle_has(family, tmp_path):
+    pytest.importorskip("torch")
+    from stancelib.models.base import family_class
+    from stancelib.training.encoders import EncoderSettings, encoder_digest
+
+    from ..training.tiny_bert import make_tiny_encoder
+
+    folder = make_tiny_encoder(tmp_path / "enc")
+    model = family_class(family)(encoder=EncoderSettings(name=str(folder), max_tokens=16, threads=1))
+    if hasattr(model, "cached"):
+        model.cached = False
+    bare, corpus = Evaluation(n_resamples=0, analyses=SCORES_ALONE), make_corpus(n_train=12)
+    trained = run_experiment(corpus=corpus, model=model, folder=tmp_path / "run", evaluation=bare)
+    evaluate_model(model=load(trained.bundle), corpus=corpus, folder=tmp_path / "again", evaluation=bare)
+    digest = encoder_digest(folder)
+    assert json.loads((trained.bundle / "model" / "config.json").read_text())["encoder_digest"] == digest
+    assert tag_of(tmp_path / "run") == tag_of(tmp_path / "again") == digest[:12]
+
+
+def tag_of(folder, name="encoder.digest"):
+    [value] = [e["values"][name] for e, _ in read_events(folder) if e["event"] == "tags" and name in e["values"]]
+    return value
 
 
 def test_a_failed_run_is_tagged_with_its_error(uri, tmp_path):
