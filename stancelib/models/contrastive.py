@@ -14,7 +14,7 @@ from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Statements
 from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.checkpoints import Checkpoints, threads_of
-from stancelib.training.classification import SCORE, outputs_of, run
+from stancelib.training.classification import outputs_of, run, validation_scores
 from stancelib.training.encoders import (
     EncoderSettings,
     encoder_digest,
@@ -45,7 +45,7 @@ class Contrastive:
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
-        loop: Epochs, pairs per step, evaluations, precision.
+        loop: Epochs, pairs per step, evaluations and the score by which the best is kept, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         pairs: How many pairs, and which.
         C: Of the classifier: inverse strength of the L2 penalty, above 0.
@@ -176,11 +176,8 @@ class Contrastive:
         def score(network: Any) -> Mapping[str, float]:
             if validation is None or len(tokens) < 2:
                 return {}
-            from sklearn.metrics import f1_score
-
-            probabilities = self._fit_head(network, tokens[0], train).predict_proba(_vectors(network, tokens[1]))
-            options: dict[str, Any] = {"labels": range(len(self.labels_)), "average": "macro", "zero_division": 0.0}
-            return {SCORE: float(f1_score(validation.gold, probabilities.argmax(1), **options))}
+            head = self._fit_head(network, tokens[0], train)
+            return validation_scores(validation.gold, head.predict_proba(_vectors(network, tokens[1])))
 
         sampler = PairSampler(label_ids=train.gold, targets=train.targets, settings=self.pairs, seed=self.seed)
         task = PairTask(tokens=tokens[0], sampler=sampler, batch_size=self.loop.batch_size, score=score)

@@ -60,14 +60,14 @@ LOSS = LossSettings(label_smoothing=0.1)
 class CrossEncoder:
     """Fine-tunes an encoder on the pair (target, statement), with a linear head on its pooled output.
 
-    The weights kept are those of the evaluation with the best macro-F1 on the validation statements; without
+    The weights kept are those of the evaluation that is best on the validation statements, by ``loop.score``; without
     validation statements, the last ones.
 
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
         augment: Further statements made of the training statements; none where the target isn't read.
-        loop: Epochs, batches, evaluations, patience, precision.
+        loop: Epochs, batches, evaluations and the score by which the best is kept, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.

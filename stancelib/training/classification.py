@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stancelib.training.frozen import Replay
 
 PREDICTION_BATCH = 32
-SCORE = "validation/macro_f1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +93,10 @@ class Classification:
         return total
 
     def evaluate(self, network: Any) -> Mapping[str, float]:
-        """Macro-F1 and mean log loss on the validation rows."""
-        import numpy as np
-        from sklearn.metrics import f1_score
-
+        """What ``validation_scores`` says of the validation rows; nothing without them."""
         if self.validation is None:
             return {}
-        gold, probabilities = self.validation.label_ids, self.predict(network, self.validation.tokens)
-        labels = range(probabilities.shape[1])
-        score = f1_score(gold, probabilities.argmax(1), labels=labels, average="macro", zero_division=0.0)
-        loss = -np.log(np.maximum(probabilities[np.arange(len(gold)), gold], 1e-12)).mean()
-        return {SCORE: float(score), "validation/loss": float(loss)}
+        return validation_scores(self.validation.label_ids, self.predict(network, self.validation.tokens))
 
     def predict(self, network: Any, tokens: TokenRows) -> NDArray[np.float64]:
         """Probabilities of the main task's labels, shape (n_rows, n_labels)."""
@@ -124,6 +116,20 @@ class Classification:
             rng = np.random.default_rng([self.seed, epoch])
             self._epoch = (epoch, bucketed(self.train.tokens.lengths, self.batch_size, rng))
         return self._epoch[1]
+
+
+def validation_scores(gold: NDArray[np.int_], probabilities: NDArray[np.float64]) -> dict[str, float]:
+    """Macro-F1, accuracy and mean log loss, under the names of their metrics: what ``LoopSettings.score`` can name."""
+    import numpy as np
+    from sklearn.metrics import f1_score
+
+    predicted, labels = probabilities.argmax(1), range(probabilities.shape[1])
+    loss = -np.log(np.maximum(probabilities[np.arange(len(gold)), gold], 1e-12)).mean()
+    return {
+        "validation/macro_f1": float(f1_score(gold, predicted, labels=labels, average="macro", zero_division=0.0)),
+        "validation/accuracy": float((predicted == gold).mean()),
+        "validation/loss": float(loss),
+    }
 
 
 def outputs_of(forward: Callable[[NDArray[np.int_]], Any], tokens: TokenRows) -> NDArray[np.float64]:
@@ -157,7 +163,7 @@ def run(
     Args:
         state: Changed in place.
         task: What is learnt.
-        loop: Length, evaluations, patience.
+        loop: Length, evaluations, what the best of them is, patience.
         optimizer: Learning rates, clipping.
         place: What ``devices`` returned.
         report: Called with every Progress, in the first process only.
@@ -168,7 +174,7 @@ def run(
         checkpoints.read_into(state)
     is_over = loop.patience is not None and state.n_without_gain >= loop.patience
     for progress in () if is_over else train(state, task, loop, optimizer, place):
-        state.keep_if_best(progress.metrics.get(SCORE))
+        state.keep_if_best(_worth(progress.metrics, loop.score))
         if place.is_main_process:
             report(progress)
             if checkpoints is not None:
@@ -176,3 +182,9 @@ def run(
         if loop.patience is not None and state.n_without_gain >= loop.patience:
             break
     state.restore_best()
+
+
+def _worth(metrics: Mapping[str, float], score: str) -> float | None:
+    """The score of an evaluation, higher is better; None where it has none."""
+    value = metrics.get(f"validation/{score}")
+    return -value if score == "loss" and value is not None else value

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stancelib.labels import LabelSet
 
 PRECISIONS = ("auto", "fp32", "bf16")
+SCORES = ("macro_f1", "accuracy", "loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ class LoopSettings:
         batch_size: Rows per optimizer step, over all processes and parts, at least 1.
         parts: Parts that a batch is cut into for the memory's sake (gradient accumulation); the result is the same.
         evaluations_per_epoch: How often to score and to write a checkpoint, at least 1.
-        patience: Evaluations without a better validation score before it stops; None to go through all epochs.
+        score: What the best evaluation has most of on validation, and so which weights are kept: ``macro_f1`` or
+            ``accuracy``; or least of: ``loss``.
+        patience: Evaluations without a better score before it stops; None to go through all epochs.
         precision: ``bf16``, ``fp32``, or ``auto``: bf16 on hardware that computes in it.
 
     Raises:
@@ -83,6 +86,7 @@ class LoopSettings:
     batch_size: int = 16
     parts: int = 1
     evaluations_per_epoch: int = 1
+    score: Literal["macro_f1", "accuracy", "loss"] = "macro_f1"
     patience: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -92,11 +96,9 @@ class LoopSettings:
                 raise ValueError(f"{name} must be at least 1, got {number}.")
         if self.parts > self.batch_size:
             raise ValueError(f"parts is {self.parts}, but a batch has only {self.batch_size} rows to cut.")
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise ValueError(
-                f"precision must be one of {known}, got {self.precision!r}{nearest(self.precision, PRECISIONS)}"
-            )
+        for name, known in (("score", SCORES), ("precision", PRECISIONS)):
+            if (choice := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {choice!r}{nearest(choice, known)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,16 @@ def test_keeps_the_weights_that_are_best_on_validation(settings):
     assert score == pytest.approx(max(progress.metrics["validation/macro_f1"] for progress in seen))
 
 
+def test_the_best_evaluation_may_be_that_of_the_lowest_loss(settings):
+    seen = []
+    model = make_model(settings, loop=LoopSettings(epochs=2, evaluations_per_epoch=3, score="loss"))
+    train, validation = make_statements(30), make_statements(30, seed=1)
+    model.fit(train, validation, report=seen.append)
+    probabilities = model.predict_proba(validation)
+    loss = -np.log(probabilities[np.arange(30), validation.gold]).mean()
+    assert loss == pytest.approx(min(progress.metrics["validation/loss"] for progress in seen))
+
+
 def test_odd_statements_get_probabilities(settings):
     probabilities = make_model(settings).fit(make_statements(30)).predict_proba(odd_statements())
     assert np.isfinite(probabilities).all()

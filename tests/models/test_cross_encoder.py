@@ -223,6 +223,16 @@ def test_resuming_on_other_data_is_refused(settings, tmp_path):
         model.fit(make_statements(60, seed=5))
 
 
+def test_resuming_with_another_score_for_the_best_evaluation_is_refused(settings, tmp_path):
+    for score in ("macro_f1", "loss"):
+        model = make_model(settings, loop=LoopSettings(epochs=1, score=score))
+        model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+        if score == "macro_f1":
+            model.fit(make_statements(60))
+    with pytest.raises(ConfigError, match="other options"):
+        model.fit(make_statements(60))
+
+
 SCRIPT = """
     import os, sys, time
     from pathlib import Path

@@ -98,10 +98,11 @@ def test_learning_rate_rises_then_falls_to_nearly_nothing(folder):
 
 def test_a_batch_cut_into_parts_gives_the_same_weights(folder):
     terms = LossTerms(np.array([1, 2, 5], np.float32), np.zeros(3, np.float32), 0.1, HEADS)
-    whole = weights_after(folder, LoopSettings(epochs=1), terms=terms)
-    parts = weights_after(folder, LoopSettings(epochs=1, parts=5), terms=terms)
+    loop = LoopSettings(epochs=1, precision="fp32")
+    whole = weights_after(folder, loop, terms=terms)
+    parts = weights_after(folder, replace(loop, parts=5), terms=terms)
     assert torch.allclose(whole, parts, atol=1e-4)
-    assert not torch.allclose(whole, weights_after(folder, LoopSettings(epochs=1)), atol=1e-3)
+    assert not torch.allclose(whole, weights_after(folder, loop), atol=1e-3)
 
 
 def test_clipping_bounds_the_gradient(folder, monkeypatch):
@@ -170,6 +171,30 @@ def test_stops_after_patience_and_restores_the_best_weights(folder):
     run(state, task, loop=loop, optimizer=FAST, place=PLACE, report=seen.append)
     assert len(seen) == 4
     assert all(torch.equal(weight, snapshots[1][name]) for name, weight in state.weights.items())
+
+
+@pytest.mark.parametrize(("score", "best"), [("macro_f1", 0), ("accuracy", 1), ("loss", 2)])
+def test_the_best_evaluation_is_that_of_the_score_in_the_settings(folder, score, best):
+    task = make_task(folder)
+    loop = LoopSettings(epochs=3, score=score)
+    state = make_state(folder, task, loop)
+    numbers = {"macro_f1": [0.9, 0.1, 0.5], "accuracy": [0.1, 0.9, 0.5], "loss": [3.0, 2.0, 1.0]}
+    snapshots = []
+
+    def evaluate(network):
+        snapshots.append({name: weight.detach().clone() for name, weight in network.named_parameters()})
+        return {f"validation/{name}": values[len(snapshots) - 1] for name, values in numbers.items()}
+
+    task.evaluate = evaluate
+    run(state, task, loop=loop, optimizer=FAST, place=PLACE, report=lambda _: None)
+    assert abs(state.best_score) == numbers[score][best]
+    assert all(torch.equal(weight, snapshots[best][name]) for name, weight in state.weights.items())
+
+
+@pytest.mark.parametrize("score", ["macro_f1", "accuracy", "loss"])
+def test_every_score_of_the_settings_is_measured(folder, score):
+    task = make_task(folder)
+    assert f"validation/{score}" in task.evaluate(make_state(folder, task, LoopSettings()).network)
 
 
 def test_the_running_average_is_what_is_scored_and_kept(folder):
@@ -242,6 +267,7 @@ def test_label_smoothing_and_offsets_reach_the_loss(folder):
         (LoopSettings, {"epochs": 0}),
         (LoopSettings, {"parts": 17}),
         (LoopSettings, {"precision": "fp61"}),
+        (LoopSettings, {"score": "f_avg"}),
         (OptimizerSettings, {"learning_rate": 0}),
         (OptimizerSettings, {"warmup_fraction": 1.0}),
         (OptimizerSettings, {"layer_decay": 1.1}),
