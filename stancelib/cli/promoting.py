@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(context_settings={"ignore_unknown_options": True})(promote)
+    app.command()(promote)
 
 
 def promote(
     run: Annotated[str, typer.Argument(help="An MLflow run id, or a run folder.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Gates to change: max_ece=0.05 min_slice=null")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Gates to make stricter: max_ece=0.05, or promotion=<policy>.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the registered model.")] = "stance",
     alias: Annotated[str, typer.Option(help="The alias to give.")] = "champion",
-    split: Annotated[str, typer.Option(help="Split that score, slices and calibration are taken on.")] = "validation",
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("-cd", "--config-dir", help="Folder with policies of your own, promotion/<name>.yaml."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the verdict, and change nothing.")] = False,
     uri: Annotated[
         str | None, typer.Option(help="Tracking address. Default: the run folder's, MLFLOW_TRACKING_URI, ./mlflow.db.")
@@ -35,17 +40,16 @@ def promote(
 ) -> None:
     """Give a run's model an alias of the registry, if it passes the gates of configs/promotion.
 
+    Gates can be made stricter here; a policy with others is a file of your own: -cd policies promotion=ours.
     Example: stancelib promote runs/…/… --name stance --dry-run
     """
     from stancelib.app.promoting import compose_gates
     from stancelib.errors import ConfigError
     from stancelib.promoting import judge
-    from stancelib.schema import TEST, VALIDATION
     from stancelib.tracking.registry import alias_holder, complete_audit, find_run, give_alias
 
-    if split not in (VALIDATION, TEST):
-        raise ConfigError(f"--split must be {VALIDATION} or {TEST}, got '{split}'.")
-    gates, config = compose_gates(overrides or [])
+    policy = compose_gates(overrides or [], config_dir)
+    gates = policy.gates
     with err.status("judging"):
         found = find_run(run, uri=uri)
         if not found.model_id:
@@ -55,8 +59,9 @@ def promote(
             complete = not dry_run and complete_audit(found, holder.audit, Path.cwd())
             _line(f"'{found.name}' is {alias} of {name} already" + "; its record was completed." * complete)
             return
-        candidate = _candidate(found, found.name, split)
-        verdict = judge(candidate, _champion(holder, candidate, gates, found.uri, name, split), gates, split=split)
+        candidate = _candidate(found, found.name, gates.split)
+        verdict = judge(candidate, _champion(holder, candidate, gates, found.uri, name), gates)
+    _line(f"policy {policy.name}\n")
     _show(verdict)
     if not verdict.passed:
         err.print(f"[bold red]Refused:[/bold red] {len(verdict.failed)} of {len(verdict.checks)} gates failed.")
@@ -64,7 +69,7 @@ def promote(
     if dry_run:
         _line(f"It would become {alias} of {name}; nothing was changed.")
         return
-    record = _record(found, holder, verdict) | {"name": name, "alias": alias, "split": split, "gates": config}
+    record = _record(found, holder, verdict) | {"name": name, "alias": alias, "split": gates.split} | policy.record()
     record |= {"id": _id_of(record), "digest": candidate.digest}
     version = give_alias(found, record, holder, Path.cwd())
     _line(f"Version {version} of {name} is {alias} now: models:/{name}@{alias}")
@@ -81,9 +86,7 @@ def _candidate(run: TrackedRun, name: str, split: str) -> Candidate:
     return Candidate(name=name, metrics=run.metrics, digest=run.digests.get(split, ""), predictions=said)
 
 
-def _champion(
-    holder: Holder | None, candidate: Candidate, gates: Gates, uri: str, name: str, split: str
-) -> Candidate | None:
+def _champion(holder: Holder | None, candidate: Candidate, gates: Gates, uri: str, name: str) -> Candidate | None:
     """Who holds the alias, judged anew on the candidate's statements where that is wanted and needed."""
     from stancelib.errors import ConfigError
     from stancelib.inference import load
@@ -95,7 +98,7 @@ def _champion(
         return None
     title = f"version {holder.version} of '{name}'" + " (given its alias without promotion)" * (not holder.audit)
     try:
-        found = _candidate(find_run(holder.run_id, uri=uri), title, split)
+        found = _candidate(find_run(holder.run_id, uri=uri), title, gates.split)
     except ConfigError:  # its run was deleted, or it never had one
         found = Candidate(name=title, metrics={}, digest="", predictions=None)
     if not gates.rescore_champion or candidate.predictions is None:
@@ -127,7 +130,7 @@ def _record(run: TrackedRun, holder: Holder | None, verdict: Verdict) -> dict[st
 
 def _id_of(record: dict[str, Any]) -> str:
     """The same for the same promotion, so that one that was cut off can be repeated."""
-    same = [record[key] for key in ("run_id", "name", "alias", "from", "verdict_sha256", "gates")]
+    same = [record[key] for key in ("run_id", "name", "alias", "from", "verdict_sha256", "policy", "gates")]
     return hashlib.sha256(repr(same).encode()).hexdigest()[:16]
 
 

@@ -160,7 +160,8 @@ def give_alias(run: TrackedRun, record: Mapping[str, Any], before: Holder | None
 
     Args:
         run: The run; it must have a model.
-        record: What the audit says: at least ``id``, ``name``, ``alias``, ``by``, ``at`` and ``verdict_sha256``.
+        record: What the audit says: at least ``id``, ``name``, ``alias``, ``by``, ``at``, ``policy`` and
+            ``verdict_sha256``.
         before: Who held the alias when the verdict was reached.
         folder: Where ``promotions.jsonl`` lies.
 
@@ -181,7 +182,7 @@ def give_alias(run: TrackedRun, record: Mapping[str, Any], before: Holder | None
         _upload(client, run.run_id, record)
         origin = f"version {before.version}" if before else "none"
         tags = {"by": record["by"], "at": record["at"], "from": origin, "verdict": record["verdict_sha256"]}
-        for key, value in {**tags, "audit": record["id"]}.items():
+        for key, value in {**tags, "policy": record["policy"]["name"], "audit": record["id"]}.items():
             client.set_model_version_tag(name, version, f"promotion.{alias}.{key}", str(value))
         _check_holder(client, record, before)
         client.set_registered_model_alias(name, alias, version)

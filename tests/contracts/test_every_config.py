@@ -1,5 +1,6 @@
 """What holds for every file under configs/."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -32,7 +33,7 @@ def differing(node):
     """The arguments of a component whose value in the YAML is not the constructor's own default."""
     built = locate(node["_target_"], "x")
     for name, parameter in parameters_of(node).items():
-        value, default = node[name], parameter.default
+        value, default = node[name], default_of(built, parameter)
         if default is parameter.empty:
             if value != MISSING and not (isinstance(value, dict) and "_target_" in value) and value != "${seed}":
                 yield name, value, MISSING
@@ -45,6 +46,13 @@ def differing(node):
                 yield name, found, wanted
         elif plain(value) != plain(default):
             yield name, value, default
+
+
+def default_of(built, parameter):
+    """A parameter's default, also where a dataclass makes it anew for each object."""
+    field = getattr(built, "__dataclass_fields__", {}).get(parameter.name)
+    made = field is not None and field.default_factory is not dataclasses.MISSING
+    return field.default_factory() if made else parameter.default
 
 
 @pytest.mark.parametrize("path", PATHS, ids=name_of)

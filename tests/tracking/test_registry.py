@@ -19,6 +19,7 @@ from stancelib.evaluation.metrics import Evaluation
 from stancelib.experiment import run_experiment
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
+from stancelib.promoting import Gates
 from stancelib.recording import Identity
 from stancelib.tracking import MlflowTracker, sync
 from stancelib.tracking.link import Destination, Link
@@ -26,7 +27,10 @@ from stancelib.tracking.store import connect
 
 from ..conftest import make_corpus, run_cli
 
-SCORE_ONLY = ("min_slice=null", "min_behaviour=null", "min_target_reliance=null", "min_pair_accuracy=null", "max_ece=1")
+SCORE_ONLY = {"min_slice": None, "min_behaviour": None, "behaviour_floors": None, "max_ece": 1.0} | dict.fromkeys(
+    ("min_target_reliance", "min_pair_accuracy", "min_gap_to_control")
+)
+ANEW = SCORE_ONLY | {"rescore_champion": True}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,17 @@ def store(trained, tmp_path, in_tmp, monkeypatch):
 
 
 def promote(run, *arguments, gates=SCORE_ONLY):
-    return run_cli("promote", run, "--name", "stance", *arguments, *gates)
+    """By a policy with these gates; None for the default one."""
+    own = ("-cd", write_policy("ours", gates), "promotion=ours") if gates is not None else ()
+    return run_cli("promote", run, "--name", "stance", *own, *arguments)
+
+
+def write_policy(name, gates, defaults=("default", "_self_")):
+    """A file in a folder of policies; the folder."""
+    Path("policies/promotion").mkdir(parents=True, exist_ok=True)
+    text = "# ours\n" + json.dumps({"defaults": list(defaults), **gates})
+    Path(f"policies/promotion/{name}.yaml").write_text(text, encoding="utf-8")
+    return "policies"
 
 
 def client():
@@ -109,7 +123,7 @@ def test_a_worse_run_is_refused_and_the_alias_stays(store):
     answer = promote(store["weak"])
     assert (answer.code, champion()) == (1, store["strong"])
     assert "macro_f1: a drop of" in answer.err
-    assert "Refused: 1 of 6 gates failed." in answer.err
+    assert "Refused: 1 of 7 gates failed." in answer.err
     assert registry(store) == before
 
 
@@ -123,18 +137,18 @@ def test_runs_on_different_statements_are_refused_with_both_digests(store):
 def test_a_champion_scored_on_other_statements_can_be_judged_anew(store):
     promote(store["weak"])
     assert promote(store["elsewhere"]).code == 1
-    assert promote(store["elsewhere"], gates=(*SCORE_ONLY, "rescore_champion=true")).code == 0
+    assert promote(store["elsewhere"], gates=ANEW).code == 0
     assert champion() == store["elsewhere"]
 
 
 def test_judging_anew_is_no_way_around_a_better_champion(store):
     promote(store["elsewhere"])
-    assert promote(store["weak"], gates=(*SCORE_ONLY, "rescore_champion=true")).code == 1
+    assert promote(store["weak"], gates=ANEW).code == 1
     assert champion() == store["elsewhere"]
 
 
 def test_a_number_that_was_not_logged_refuses_the_run(store):
-    answer = promote(store["strong"], gates=[gate for gate in SCORE_ONLY if "target_reliance" not in gate])
+    answer = promote(store["strong"], gates=SCORE_ONLY | {"min_target_reliance": 0.0})
     assert (answer.code, champion()) == (1, None)
     assert "target reliance: strong logged no probe/target_reliance_low" in answer.err
     assert client().search_registered_models() == []
@@ -143,7 +157,7 @@ def test_a_number_that_was_not_logged_refuses_the_run(store):
 def test_a_dry_run_shows_the_verdict_and_changes_nothing(store):
     promote(store["weak"])
     before = registry(store)
-    passing, failing = promote(store["strong"], "--dry-run"), promote(store["strong"], "--dry-run", gates=())
+    passing, failing = promote(store["strong"], "--dry-run"), promote(store["strong"], "--dry-run", gates=None)
     assert (passing.code, failing.code) == (0, 1)
     assert "It would become champion of stance; nothing was changed." in passing.out
     assert registry(store) == before
@@ -168,17 +182,51 @@ def test_the_audit_says_who_when_from_whom_and_on_what_grounds(store):
     (score, *rest) = line["verdict"]
     assert (score["gate"], score["passed"]) == ("macro_f1", True)
     assert "champion 0.1" in score["measured"]
-    assert len(rest) == 5
-    tags = {key: version.tags[f"promotion.champion.{key}"] for key in ("by", "at", "from", "verdict", "audit")}
+    assert len(rest) == 6
+    tags = {
+        key: version.tags[f"promotion.champion.{key}"] for key in ("by", "at", "from", "verdict", "policy", "audit")
+    }
     assert tags == {
         "by": line["by"],
         "at": line["at"],
         "from": "version 1",
         "verdict": line["verdict_sha256"],
+        "policy": "ours",
         "audit": line["id"],
     }
     assert model.tags == {"promotion.champion": "stancelib promote"}
     assert line["digest"] == make_corpus(n_validation=60).split("validation").digest[:12]
+
+
+def test_a_model_that_is_refused_is_not_promoted_by_gates_on_the_command_line(store):
+    for override in ("min_slice=null", "max_ece=1", "min_target_reliance=null", "behaviour_floors=null", "split=test"):
+        answer = promote(store["weak"], override, gates=None)
+        assert (answer.code, champion()) == (2, None)
+        assert f"{override.partition('=')[0]}" in answer.error
+        assert "promotion=default has" in answer.error
+    assert client().search_registered_models() == []
+
+
+def test_a_stricter_gate_on_the_command_line_refuses_what_the_policy_lets_through(store):
+    answer = promote(store["strong"], "min_target_reliance=0.5")
+    assert (answer.code, champion()) == (1, None)
+    assert "target reliance: strong logged no" in answer.err
+
+
+def test_the_audit_has_the_policy_whole_and_what_was_made_stricter(store):
+    assert promote(store["strong"], "max_ece=0.9").code == 0
+    (line,) = log()
+    assert line["policy"]["name"] == "ours"
+    assert line["policy"]["gates"]["max_ece"] == 1
+    assert line["gates"]["max_ece"] == 0.9
+    for gates in (line["gates"], line["policy"]["gates"]):
+        assert set(gates) == set(Gates.__dataclass_fields__)
+        assert (gates["alpha"], gates["min_gap_to_control"]) == (0.05, None)
+
+
+def test_a_dry_run_names_the_policy(store):
+    assert promote(store["strong"], "--dry-run").out.startswith("policy ours\n")
+    assert promote(store["strong"], "--dry-run", gates=None).out.startswith("policy default\n")
 
 
 def test_a_crash_before_the_alias_leaves_the_old_champion_and_is_mended_by_repeating(store, monkeypatch):
@@ -229,7 +277,7 @@ def test_a_champion_that_changed_since_the_verdict_is_not_overwritten(store, mon
         return original(*args)
 
     monkeypatch.setattr(module, "give_alias", late)
-    answer = promote(store["elsewhere"], gates=(*SCORE_ONLY, "rescore_champion=true"))
+    answer = promote(store["elsewhere"], gates=ANEW)
     assert answer.code == 2
     assert "is held by version" in answer.error
     assert champion() == store["strong"]
@@ -269,7 +317,6 @@ def test_a_run_folder_is_as_good_as_an_id(trained, in_tmp):
 def test_what_can_not_be_promoted_is_named(store, tmp_path):
     assert "'nowhere' is no run: expected an MLflow run id or a run folder." in promote("nowhere").error
     assert "not found" in promote("0" * 32).error
-    assert "--split must be validation or test" in promote(store["weak"], "--split", "train").error
     assert "'v1' can't be an alias" in promote(store["weak"], "--alias", "v1").error
     run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "run", evaluation=Evaluation(n_resamples=0))
     assert f"run `stancelib sync {tmp_path / 'run'} --uri <tracking address>` first" in promote(tmp_path / "run").error

@@ -1,79 +1,24 @@
-"""What a run must show before its model is given an alias; a gate whose number is missing is failed."""
+"""A run put to the gates; one whose number is missing is failed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.comparison import Difference, compare
 from stancelib.evaluation.intervals import clusters_of
-from stancelib.evaluation.metrics import HEADLINES
 from stancelib.evaluation.slices import slice_scores
+from stancelib.promoting.gates import Gates
 from stancelib.schema import Predictions
 
 BEHAVIOUR = "behaviour/"
 LEFT_OUT, EXACT = "nothing: left out", 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gates:
-    """What a run must show; None leaves a gate out.
-
-    Args:
-        score: The score compared with the champion's: macro_f1, f_avg, accuracy or mcc.
-        skip_labels: Labels left out of ``f_avg``.
-        alpha: At a p-value up to this, the paired test takes a drop for more than chance; in (0, 1).
-        tolerance: Drop that is let through even where the test is sure of it, at least 0.
-        max_drop: Largest drop let through where the test can't tell it from chance; None for any.
-        rescore_champion: Judge the run's statements with a champion that was scored on others, or not at all.
-        min_slice: Floor of every slice that is large enough to judge.
-        slice_floors: Floors of single slices, such as ``register/chat``, instead of ``min_slice``.
-        min_behaviour: Floor of every capability's pass rate.
-        behaviour_floors: Floors of single capabilities, such as ``sarcasm``, instead of ``min_behaviour``.
-        max_ece: Highest expected calibration error.
-        min_target_reliance: Bound that target reliance must exceed with its whole interval.
-        min_pair_accuracy: Bound that pair accuracy must exceed with its whole interval.
-
-    Raises:
-        ValueError: If a value is out of range, or ``f_avg`` has no labels to skip.
-    """
-
-    score: str = "macro_f1"
-    skip_labels: Sequence[str] = ()
-    alpha: float = 0.05
-    tolerance: float = 0.0
-    max_drop: float | None = 0.02
-    rescore_champion: bool = False
-    min_slice: float | None = 0.4
-    slice_floors: Mapping[str, float | None] | None = None
-    min_behaviour: float | None = 0.5
-    behaviour_floors: Mapping[str, float | None] | None = None
-    max_ece: float | None = 0.1
-    min_target_reliance: float | None = 0.0
-    min_pair_accuracy: float | None = 0.0
-
-    def __post_init__(self) -> None:
-        if self.score not in HEADLINES:
-            valid = f"{', '.join(HEADLINES)}, got {self.score!r}{nearest(self.score, HEADLINES)}"
-            raise ValueError(f"score must be one of {valid}")
-        if self.score == "f_avg" and not self.skip_labels:
-            raise ValueError("score 'f_avg' needs skip_labels: the labels that its mean leaves out, such as ['NONE'].")
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha must be above 0 and below 1, got {self.alpha}.")
-        if self.max_drop is not None and self.max_drop < self.tolerance:
-            raise ValueError(f"max_drop must be at least tolerance ({self.tolerance}), got {self.max_drop}.")
-        if self.tolerance < 0:
-            raise ValueError(f"tolerance must be at least 0, got {self.tolerance}.")
-        shares = {name: getattr(self, name) for name in ("min_slice", "min_behaviour", "max_ece", "min_pair_accuracy")}
-        for kind in ("slice_floors", "behaviour_floors"):
-            shares |= {f"{kind} '{name}'": floor for name, floor in (getattr(self, kind) or {}).items()}
-        for name, share in shares.items():
-            if share is not None and not 0 <= share <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {share}.")
+JUDGED_ANEW = "judge the champion on these statements with rescore_champion: true in a policy of your own."
+PROBES = ("target_reliance", "pair_accuracy", "gap_to_control")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,21 +82,20 @@ class Verdict:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def judge(candidate: Candidate, champion: Candidate | None, gates: Gates, *, split: str) -> Verdict:
+def judge(candidate: Candidate, champion: Candidate | None, gates: Gates) -> Verdict:
     """Put a run to all gates.
 
     Args:
         candidate: The run.
         champion: What holds the alias now; None if nothing does.
         gates: What the run must show.
-        split: The split that scores and calibration are taken on.
     """
     found = [*_score(candidate, champion, gates)]
     for kind, gate in (("slice", _slices), ("behaviour", _behaviour)):
         asked = getattr(gates, f"min_{kind}") is not None or getattr(gates, f"{kind}_floors")
         found += gate(candidate, gates) if asked else [_left_out(kind)]
-    found += [_left_out("ece")] if gates.max_ece is None else _calibration(candidate, gates.max_ece, split)
-    for name in ("target_reliance", "pair_accuracy"):
+    found += [_left_out("ece")] if gates.max_ece is None else _calibration(candidate, gates.max_ece, gates.split)
+    for name in PROBES:
         bound = getattr(gates, f"min_{name}")
         found += [_left_out(name.replace("_", " "))] if bound is None else _probe(candidate, name, bound)
     return Verdict(tuple(found))
@@ -165,13 +109,13 @@ def _score(candidate: Candidate, champion: Candidate | None, gates: Gates) -> It
     elif champion is None:
         yield Check(gate=gates.score, measured="there is no champion yet", required=required)
     elif champion.predictions is None:
-        reason = f"{champion.name} has no predictions of this split; judge it anew with rescore_champion=true."
+        reason = f"{champion.name} has no predictions of this split; {JUDGED_ANEW}"
         yield _missing(gates.score, required, reason)
     elif candidate.digest != champion.digest:
         reason = (
             f"{candidate.name} was scored on a split with digest {candidate.digest or 'unknown'}, {champion.name} on "
             f"{champion.digest or 'unknown'}: scores on different statements can't be compared. "
-            "Train on the champion's data, or judge the champion on these statements with rescore_champion=true."
+            f"Train on the champion's data, or {JUDGED_ANEW}"
         )
         yield _missing(gates.score, required, reason)
     else:
@@ -214,7 +158,7 @@ def _slices(candidate: Candidate, gates: Gates) -> Iterator[Check]:
             why = slices[name].reason + "." if name in slices else f"there is no such slice{nearest(name, slices)}"
             yield _missing(f"slice {name}", _at_least(floor), f"{why} Mend slice_floors, or score more data.")
     if gates.min_slice is not None and not values:
-        reason = f"none of {len(slices)} slices is large enough to judge; min_slice=null leaves the gate out."
+        reason = f"none of {len(slices)} slices is large enough to judge; score more data, {_or_left_out('min_slice')}"
         yield _missing("slices", _at_least(gates.min_slice), reason)
     floors = {name: own.get(name, gates.min_slice) for name in values}
     yield from _floors("slice", values, floors, n_too_small=len(slices) - len(values))
@@ -233,7 +177,7 @@ def _behaviour(candidate: Candidate, gates: Gates) -> Iterator[Check]:
             reason = f"{candidate.name} logged no {BEHAVIOUR}{name}{nearest(name, rates)} Train it with that case file."
             yield _missing(f"capability {name}", _at_least(floor), reason)
     if gates.min_behaviour is not None and not rates:
-        step = "train it with evaluation.analyses.behaviour=true, or leave the gate out: min_behaviour=null."
+        step = f"train it with evaluation.analyses.behaviour=true, {_or_left_out('min_behaviour')}"
         reason = f"{candidate.name} logged no {BEHAVIOUR} numbers; {step}"
         yield _missing("capabilities", _at_least(gates.min_behaviour), reason)
     yield from _floors("capability", rates, {name: own.get(name, gates.min_behaviour) for name in rates})
@@ -275,13 +219,34 @@ def _probe(candidate: Candidate, name: str, bound: float) -> Iterator[Check]:
     title, required = name.replace("_", " "), f"above {bound:g} with its whole interval"
     value, low, high = (candidate.metrics.get(f"probe/{name}{end}", math.nan) for end in ("", "_low", "_high"))
     if math.isnan(low):
-        why = f"{candidate.name} logged no probe/{name}_low; train it with evaluation.analyses.probes=true"
-        if name == "pair_accuracy" and candidate.metrics.get("probe/n_pairs") == 0:
-            why = "no two statements share their text and differ in target and label; choose data with such pairs"
-        yield _missing(title, required, f"{why}, or leave the gate out: min_{name}=null.")
+        why = _why_not_probed(candidate, name)
+        yield _missing(title, required, f"{why}, {_or_left_out(f'min_{name}')}")
     else:
-        reason = "" if low > bound else "the model does not prove that it uses the target."
+        reason = "" if low > bound else _not_proved(candidate, name)
         yield Check(gate=title, measured=f"{value:.4f} [{low:.4f}, {high:.4f}]", required=required, reason=reason)
+
+
+def _why_not_probed(candidate: Candidate, name: str) -> str:
+    if name == "pair_accuracy" and candidate.metrics.get("probe/n_pairs") == 0:
+        return "no two statements share their text and differ in target and label; choose data with such pairs"
+    if name == "gap_to_control":
+        return (
+            f"{candidate.name} was not compared with controls, models trained on the text alone and on the target "
+            "alone; train it with evaluation.analyses.probes=true and evaluation.analyses.controls=true"
+        )
+    return f"{candidate.name} logged no probe/{name}_low; train it with evaluation.analyses.probes=true"
+
+
+def _not_proved(candidate: Candidate, name: str) -> str:
+    if name != "gap_to_control":
+        return "the model does not prove that it uses the target."
+    scores = {one: candidate.metrics.get(f"probe/control_{one}", -math.inf) for one in ("text", "target")}
+    best = max(scores, key=scores.__getitem__)
+    return f"the model does not prove that it is better than one trained on the {best} alone."
+
+
+def _or_left_out(gate: str) -> str:
+    return f"or leave the gate out in a policy of your own: {gate}: null."
 
 
 def _left_out(gate: str) -> Check:
