@@ -1,4 +1,4 @@
-"""Trained models as parts of new ones: members of an ensemble, teachers of a smaller model."""
+"""Trained models as parts of new ones: members of an ensemble, teachers of a smaller model, encoders to start from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from stancelib.data.rows import read_rows
-from stancelib.errors import DataError
+from stancelib.errors import ConfigError, DataError
 from stancelib.inference import load
 from stancelib.models.base import Member, Model
 from stancelib.models.distil import Distil
@@ -56,6 +56,26 @@ def distil(*, teacher: str, student: Model, unlabelled: str | None = None, n_dra
     """
     statements = None if unlabelled is None else _unlabelled(unlabelled)
     return Distil(teacher=member(teacher), student=student, unlabelled=statements, n_draws=n_draws, seed=seed)
+
+
+def encoder_folder(name: str) -> str:
+    """The name of an encoder as ``EncoderSettings`` takes it: an MLflow address becomes its model's folder.
+
+    Args:
+        name: ``runs:/<run id>`` or ``models:/<name>@<alias>`` of a model with an encoder; any other name stays.
+
+    Raises:
+        BundleError: If there is no model at the address.
+        ConfigError: If the model there has no encoder, or the server can't be reached.
+    """
+    if not name.startswith(("runs:/", "models:/")):
+        return name
+    from stancelib.tracking.browse import download_model
+
+    folder = download_model(name)
+    if not (folder / "model" / "encoder").is_dir():
+        raise ConfigError(f"the model '{name}' has no encoder to start from; give one of a family that has.")
+    return str(folder)
 
 
 def _unlabelled(path: str) -> Statements:

@@ -72,13 +72,14 @@ def build(plain: Mapping[str, Any], choices: Mapping[str, str], parts: Sequence[
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    from stancelib.app.encoders import with_encoder_folders
     from stancelib.data.splitting import check_options
 
     check_components({part: plain[part] for part in parts}, choices)
     built = {}
     for part in parts:
         try:
-            built[part] = instantiate(plain[part], _convert_="all")
+            built[part] = instantiate(with_encoder_folders(plain[part]), _convert_="all")
         except InstantiationException as error:
             cause = error.__cause__
             if isinstance(cause, ValueError | TypeError) and type(cause) in (ValueError, TypeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -204,7 +204,8 @@ class Contrastive:
     def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
         if self._checkpoint_folder is None:
             return None
-        options: list[Any] = [self.encoder, self.loop, self.optimizer, self.pairs]
+        encoder = replace(self.encoder, name="", revision=None)  # which one it is says the digest, wherever it lies
+        options: list[Any] = [encoder, self.loop, self.optimizer, self.pairs]
         identity: list[Any] = [self.encoder_digest_, train.digest, validation.digest if validation else None]
         identity += [asdict(option) for option in options] + [self.use_target, self.C, self.class_weight, self.seed]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=dict).encode()).hexdigest()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -235,7 +235,8 @@ class CrossEncoder:
     def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
         if self._checkpoint_folder is None:
             return None
-        options: list[Any] = [self.encoder, self.augment, self.loop, self.optimizer, self.loss, self.freeze]
+        encoder = replace(self.encoder, name="", revision=None)  # which one it is says the digest, wherever it lies
+        options: list[Any] = [encoder, self.augment, self.loop, self.optimizer, self.loss, self.freeze]
         identity: list[Any] = [
             self.encoder_digest_,
             train.digest,

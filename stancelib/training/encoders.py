@@ -38,7 +38,8 @@ class EncoderSettings:
 
     Args:
         name: A local folder, an encoder packaged in an installed package, or a name on the hub. A bundle or run folder
-            is a folder too: its fine-tuned encoder is where the next training starts, whatever its labels were.
+            is a folder too: its fine-tuned encoder is where the next training starts, whatever its labels were. For
+            one that MLflow has, see ``stancelib.reuse.encoder_folder``.
         revision: Commit, tag or branch on the hub; only the hub knows revisions.
         max_tokens: Longer inputs are cut, at least 8.
         pooling: ``mean`` over the tokens, or the ``first`` token.
@@ -76,6 +77,10 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
         return _checked(_inside_bundle(folder), name)
     if revision is None and (packaged := _packaged_folder(name)):
         return _checked(packaged, name)
+    if name.startswith(("runs:/", "models:/")):
+        raise ConfigError(
+            f"encoder '{name}' is an MLflow address; give the folder that stancelib.reuse.encoder_folder makes of it."
+        )
     if not _HUB_NAME.fullmatch(name):
         raise ConfigError(
             f"encoder '{name}' is no folder, and no name that the hub could have{nearest(name, PACKAGED)}"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,17 @@ def test_resuming_on_other_data_is_refused(settings, tmp_path):
     model.fit(make_statements(60))
     with pytest.raises(ConfigError, match="other data"):
         model.fit(make_statements(60, seed=5))
+
+
+def test_a_training_is_gone_on_with_wherever_its_encoder_lies_by_now(settings, tmp_path):
+    train, moved = make_statements(60), tmp_path / "moved"
+    first, second = make_model(settings), make_model(replace(settings, name=str(moved)))
+    for model in (first, second):
+        model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+    first.fit(train)
+    (tmp_path / "enc").rename(moved)
+    second.fit(train, report=interrupted_at(0))
+    assert same(state_of(first), state_of(second))
 
 
 def test_resuming_with_another_score_for_the_best_evaluation_is_refused(settings, tmp_path):
