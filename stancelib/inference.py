@@ -29,10 +29,12 @@ class Prediction:
     """What a model says about one statement.
 
     Args:
-        label: The label that the model's decision rule chose: the most probable one, unless costs say otherwise.
+        label: The label that the model's decision rule chose: the most probable one, unless costs or its set say
+            otherwise.
         confidence: Its probability, in [0, 1].
         probabilities: The probability of every label, by name.
-        prediction_set: The labels that can't be ruled out at the model's coverage; ``label`` alone without one.
+        prediction_set: The labels that can't be ruled out at the model's coverage, possibly none; ``label`` alone
+            without a coverage.
         abstained: True where the model's decision rule gives no answer; ``label`` is then only its best guess.
     """
 

@@ -13,10 +13,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stancelib import __version__
+from stancelib.bundle import save_bundle
 from stancelib.journal import read_events
+from stancelib.models.prior import Prior
+from stancelib.schema import Statements
 
 from .conftest import LABELS, make_rows, write_jsonl
 
@@ -167,6 +171,32 @@ def test_an_answer_can_be_had_as_json(cli, model):
     said = json.loads(answer.out)
     assert said["label"] == "reject"
     assert sum(said["probabilities"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "min_confidence", "reasons"),
+    [
+        ((0.9, 0.9, 0.9), 0, "no label is likely enough to be in the prediction set"),
+        ((0.2, 0.9, 0.2), 0, "can't rule out conditional-accept, propose"),
+        ((), 0.6, "conditional-accept has a probability of 0.5, and an answer needs 0.6"),
+        ((0.9, 0.9, 0.2), 0.6, "propose has a probability of 0.25, and an answer needs 0.6"),
+        (
+            (0.2, 0.9, 0.2),
+            0.6,
+            "can't rule out conditional-accept, propose; "
+            "conditional-accept has a probability of 0.5, and an answer needs 0.6",
+        ),
+        ((0.9, 0.9, 0.2), 0.2, None),
+        ((), 0, None),
+    ],
+)
+def test_an_abstention_gives_its_true_reason(thresholds, min_confidence, reasons, cli, in_tmp):
+    gold = np.arange(40) % 4 % 3  # a half, a quarter, a quarter
+    train = Statements([f"text {i}" for i in range(40)], ["x"] * 40, LABELS, gold)
+    decision = {"thresholds": dict(zip(LABELS, thresholds, strict=False)), "min_confidence": min_confidence}
+    save_bundle(in_tmp / "model", model=Prior().fit(train), labels=LABELS, facts={"name": "x", "decision": decision})
+    last = cli("predict", "model", "no, never").out.splitlines()[-1]
+    assert last == f"abstains: {reasons}" if reasons else "abstains" not in last
 
 
 def test_a_model_that_needs_a_target_asks_for_one_and_answers_all_the_same(cli, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,8 +94,18 @@ def _show(model: StanceModel, said: Prediction, explanation: Explanation | None,
         line = f"{name:<{width}}  {probability:6.1%}  {'█' * round(30 * probability)}"
         out.print(line, style=style, markup=False, highlight=False)
     if said.abstained:
-        line = f"abstains: can't rule out {', '.join(said.prediction_set)}"
-        out.print(line, style="yellow", markup=False, highlight=False)
+        line = f"abstains: {'; '.join(_reasons(model, said))}"
+        out.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _reasons(model: StanceModel, said: Prediction) -> Iterator[str]:
+    """Why the model's decision rule gives no answer."""
+    if not said.prediction_set:
+        yield "no label is likely enough to be in the prediction set"
+    if len(said.prediction_set) > 1:
+        yield f"can't rule out {', '.join(said.prediction_set)}"
+    if said.confidence < (least := model.decision.min_confidence):
+        yield f"{said.label} has a probability of {said.confidence:.4g}, and an answer needs {least:g}"
 
 
 def _show_explanation(model: StanceModel, found: Explanation) -> None:

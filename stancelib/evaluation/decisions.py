@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stancelib.labels import LabelSet
+from stancelib.labels import DEFINITIONS, LabelSet
 from stancelib.schema import Predictions, Statements
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ class Decision:
     Args:
         costs: What a mistake costs, by gold label, then predicted label: ``{"conditional-accept": {"accept": 5}}``
             makes that mistake five times as bad as others. Pairs left out cost 1, right answers 0; None: all alike.
+            Costs of labels that the shipped corpus has and the task at hand lacks are left out, if the task has none
+            but labels of that corpus: nothing can be mistaken for them, nor are they misspelt or under another name.
         min_confidence: Abstain where the chosen label's probability is below this, in [0, 1].
         coverage: Share of statements of each label whose prediction set shall hold it, in (0, 1); with it, a model
-            abstains where the set does not hold exactly one label. None makes sets of the chosen label alone.
+            answers with the set's only label, and abstains where the set holds none or several. None makes sets of
+            the chosen label alone.
 
     Raises:
         ValueError: If a number is out of range.
@@ -43,8 +46,8 @@ class Decision:
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise ValueError(f"coverage must be above 0 and below 1, got {self.coverage}.")
         for gold, row in (self.costs or {}).items():
-            if negative := [(predicted, cost) for predicted, cost in row.items() if not cost >= 0]:
-                raise ValueError(f"costs.{gold}.{negative[0][0]} must be at least 0, got {negative[0][1]}.")
+            if wrong := [(predicted, cost) for predicted, cost in row.items() if not 0 <= cost < math.inf]:
+                raise ValueError(f"costs.{gold}.{wrong[0][0]} must be finite and at least 0, got {wrong[0][1]}.")
 
     def fit(self, labels: LabelSet, gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64]) -> FittedDecision:
         """Bind the rule to labels, and find the sets' thresholds on held-out statements.
@@ -57,11 +60,17 @@ class Decision:
         Raises:
             ConfigError: If the costs name a label that there isn't.
         """
-        for gold_name, row in (self.costs or {}).items():
-            for name in (gold_name, *row):
-                labels.id_of(name)
         thresholds = conformal_thresholds(labels, gold, probabilities_NK, self.coverage) if self.coverage else {}
-        return FittedDecision(self.costs or {}, self.min_confidence, thresholds)
+        return FittedDecision(_costs_among(labels, self.costs or {}), self.min_confidence, thresholds)
+
+
+def _costs_among(labels: LabelSet, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """The costs of mistakes that can be made among the labels; see Decision for those that may name others."""
+    absent = set(DEFINITIONS) - set(labels) if set(labels) <= set(DEFINITIONS) else set()
+    for name in (name for gold, row in costs.items() for name in (gold, *row) if name not in absent):
+        labels.id_of(name)
+    kept = {gold: row for gold, row in costs.items() if gold in labels}
+    return {gold: {name: cost for name, cost in row.items() if name in labels} for gold, row in kept.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +109,14 @@ class FittedDecision:
         )
 
     def choose(self, labels: LabelSet, probabilities_NK: NDArray[np.float64]) -> NDArray[np.int_]:
-        """The label ids with the lowest expected cost, shape (n_statements,)."""
-        if not self.costs:
-            most_probable: NDArray[np.int_] = probabilities_NK.argmax(axis=1)
-            return most_probable
-        cheapest: NDArray[np.int_] = (probabilities_NK @ self.cost_matrix(labels)).argmin(axis=1)
+        """The label ids with the lowest expected cost, shape (n_statements,); those in prediction sets come first."""
+        import numpy as np
+
+        costs_NK = probabilities_NK @ self.cost_matrix(labels) if self.costs else -probabilities_NK
+        if self.thresholds:
+            inside_NK = self.sets(labels, probabilities_NK)
+            costs_NK = np.where(inside_NK | ~inside_NK.any(axis=1, keepdims=True), costs_NK, np.inf)
+        cheapest: NDArray[np.int_] = costs_NK.argmin(axis=1)
         return cheapest
 
     def cost_matrix(self, labels: LabelSet) -> NDArray[np.float64]:

@@ -1,9 +1,17 @@
+import math
+
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from stancelib.errors import ConfigError
 from stancelib.evaluation.decisions import Decision, FittedDecision, conformal_thresholds, decision_scores
 from stancelib.labels import LabelSet
+from stancelib.options import config_dir
+from stancelib.schema import Statements
 
 LABELS = LabelSet(("conditional-accept", "accept", "reject"))
 NOTHING = (np.zeros(0, int), np.zeros((0, 3)))
@@ -83,6 +91,47 @@ def test_with_sets_it_abstains_unless_one_label_is_left():
     assert rule.abstains(LABELS, said).tolist() == [False, True, True]
 
 
+def test_the_only_label_of_a_set_is_the_answer_whatever_else_is_likelier_or_cheaper():
+    thresholds = {"conditional-accept": 0.9, "accept": 0.3, "reject": 0.9}
+    said = np.array([[0.6, 0.35, 0.05]])
+    for costs in ({}, {"conditional-accept": {"accept": 5.0}}):
+        answer = FittedDecision(costs, thresholds=thresholds).apply(Statements(["x"], [None]), LABELS, said)
+        assert answer.label_ids.tolist() == [1]
+        assert answer.confidence.tolist() == [0.35]
+        assert answer.abstained.tolist() == [False]
+    assert FittedDecision({}, 0.5, thresholds).abstains(LABELS, said).tolist() == [True]
+
+
+def test_the_best_guess_of_an_abstention_is_in_the_set_unless_that_is_empty():
+    rule = FittedDecision(thresholds={"conditional-accept": 0.7, "accept": 0.2, "reject": 0.1})
+    said = np.array([[0.65, 0.25, 0.1], [0.8, 0.15, 0.05], [0.69, 0.19, 0.09]])
+    assert rule.sets(LABELS, said).sum(1).tolist() == [2, 1, 0]
+    assert rule.choose(LABELS, said).tolist() == [1, 0, 0]
+    assert rule.abstains(LABELS, said).tolist() == [True, False, True]
+
+
+fractions = st.floats(0, 1)
+rules = st.builds(
+    FittedDecision,
+    st.dictionaries(st.sampled_from(LABELS.names), st.dictionaries(st.sampled_from(LABELS.names), st.floats(0, 1e9))),
+    fractions,
+    st.one_of(st.just({}), st.fixed_dictionaries(dict.fromkeys(LABELS, fractions))),
+)
+
+
+@given(rules, hnp.arrays(float, (4, 3), elements=st.floats(0.001, 1)))
+def test_a_label_that_is_answered_lies_in_its_set(rule, weights):
+    said = weights / weights.sum(axis=1, keepdims=True)
+    answers = rule.apply(Statements(["x"] * 4, [None] * 4), LABELS, said)
+    answered = ~rule.abstains(LABELS, said)
+    sets = rule.sets(LABELS, said)
+    assert sets[np.arange(4), answers.label_ids][answered].all()
+    assert (sets[answered].sum(axis=1) == 1).all()
+    if answers.sets is not None:
+        assert (answers.sets == sets).all()
+        assert (answers.abstained == ~answered).all()
+
+
 def test_rule_survives_as_plain_data():
     gold, said = simulated(500, 6)
     rule = Decision(costs={"reject": {"accept": 2.0}}, min_confidence=0.5, coverage=0.9).fit(LABELS, gold, said)
@@ -96,12 +145,42 @@ def test_costs_of_an_unknown_label_are_refused_by_name():
         Decision(costs={"reject": {"acept": 2.0}}).fit(LABELS, *NOTHING)
 
 
+def test_costs_of_labels_that_the_shipped_corpus_has_and_its_core_lacks_are_left_out():
+    core = LabelSet(("conditional-accept", "reject", "propose"))
+    costs = {"conditional-accept": {"accept": 5.0, "reject": 2.0}, "none": {"reject": 3.0}}
+    rule = Decision(costs=costs).fit(core, *NOTHING)
+    assert rule.costs == {"conditional-accept": {"reject": 2.0}}
+    assert rule.cost_matrix(core)[0].tolist() == [0, 2, 1]
+
+
+def test_costs_are_refused_where_another_name_could_mean_the_label_that_is_not_there():
+    own = LabelSet(("conditional-accept", "agree", "reject"))
+    with pytest.raises(ConfigError, match="unknown label 'accept'; the labels are conditional-accept, agree, reject"):
+        Decision(costs={"conditional-accept": {"accept": 5.0}}).fit(own, *NOTHING)
+
+
+@pytest.mark.parametrize("labels", ["statements", "statements_full"])
+def test_the_cautious_option_fears_a_condition_overlooked_most(labels):
+    names = LabelSet(tuple(option("data", labels)["labels"]))
+    rule = Decision(costs=option("decision", "cautious")["costs"]).fit(names, *NOTHING)
+    costs = rule.cost_matrix(names)
+    condition = names.id_of("conditional-accept")
+    assert (np.delete(costs[condition], condition) > np.delete(costs[:, condition], condition)).all()
+    if "accept" in names:
+        assert costs[condition].argmax() == names.id_of("accept")
+
+
+def option(group, name):
+    return yaml.safe_load((config_dir() / group / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
         ({"min_confidence": 1.5}, r"min_confidence must be in \[0, 1\], got 1.5"),
         ({"coverage": 1.0}, "coverage must be above 0 and below 1, got 1.0"),
-        ({"costs": {"a": {"b": -1.0}}}, "costs.a.b must be at least 0, got -1.0"),
+        ({"costs": {"a": {"b": -1.0}}}, "costs.a.b must be finite and at least 0, got -1.0"),
+        ({"costs": {"a": {"b": math.inf}}}, "costs.a.b must be finite and at least 0, got inf"),
     ],
 )
 def test_numbers_out_of_range_are_refused(option, message):
