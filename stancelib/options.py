@@ -100,12 +100,12 @@ def _is_component(value: object) -> bool:
 
 
 def _check_type(key: str, value: object, hint: Any, file: str) -> None:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-    adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
     try:
+        adapter = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         adapter.validate_json(json.dumps(value))  # strict, and yet a list may become a tuple
-    except ValidationError:
+    except (ValidationError, PydanticUserError):  # the latter where the hint is a component, and the value none
         boolean = " YAML reads bare yes, no, on and off as booleans: put names in quotes." * _holds_boolean(value)
         raise ConfigError(f"{key} must be {_spell(hint)}, got {value!r} ({file}).{boolean}") from None
 
@@ -156,23 +156,22 @@ def _title(build: Callable[..., Any]) -> str:
     return f"'{build.__name__}'"
 
 
-def explain(message: str, *, keys: Callable[[], list[str]], malformed: Callable[[], str]) -> str:
+def explain(message: str, *, keys: Callable[[], Mapping[str, Any]], malformed: Callable[[], str]) -> str:
     """Hydra's message of several lines as one sentence with the nearest valid name.
 
     Args:
         message: What Hydra said.
-        keys: All keys there are; called where a key is unknown.
+        keys: All keys there are, with their values; called where a key is unknown.
         malformed: The override that Hydra's grammar refuses; called where there is one.
     """
     first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["the configuration is not valid"]
-    if match := re.search(r"Could not override '([\w./@:]+)'", message):
-        key = match[1]
-        return f"there is no key '{key}'{nearest(key, keys())} `stancelib train --cfg job` prints them all."
+    if match := re.search(r"Could not override '([^']+)'", message):
+        return _explain_key(match[1], keys())
     if "override_grammar" in message:
         return f"'{malformed()}' is not of the form key=value; quote a value that holds any of = [ ] {{ }} ( )."
     if first.startswith("Config group override"):
         return f"a group takes the name of one option: {', '.join(f'{group}=<name>' for group in COMPONENTS)}."
-    if match := re.search(r"Ambiguous value for argument '([^=]+)=(.+)'", message):
+    if match := re.search(r"Ambiguous value for argument '\+*([^=]+)=(.+)'", message):
         return f"{match[1]} has several values; add -m to run each, or write {match[1]}=[{match[2]}] for a list."
     if match := re.search(r"(Value '.*') of type '\w+' could not be converted to (\w+)[\s\S]*full_key: (\S+)", message):
         return f"{match[3]} must be {OMEGACONF_TYPES.get(match[2], match[2])}, got {match[1].removeprefix('Value ')}."
@@ -186,9 +185,23 @@ def explain(message: str, *, keys: Callable[[], list[str]], malformed: Callable[
     return " ".join([first, *lines[:2]])
 
 
-def flat_keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Every dotted key of a nested mapping."""
+def _explain_key(key: str, known: Mapping[str, Any]) -> str:
+    """That there is no such key, and which one there is, or how to add a name to a mapping such as ``class_weight``."""
+    above = [key[: match.start()] for match in re.finditer(r"\.", key) if key[: match.start()] in known]
+    if above and "." in above[-1] and _is_open(known[above[-1]]):
+        name = key[len(above[-1]) + 1 :]
+        return f"{above[-1]} has no '{name}' yet. Add it with ++{key}=<value>."
+    return f"there is no key '{key}'{nearest(key, known)} `stancelib train --cfg job` prints them all."
+
+
+def _is_open(value: object) -> bool:
+    """Whether names of the user's own may be below a key."""
+    return value in (None, "???") or (isinstance(value, Mapping) and not _is_component(value))
+
+
+def flat_items(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a nested mapping, with its value."""
     for key, value in config.items():
-        yield f"{prefix}{key}"
+        yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
-            yield from flat_keys(value, f"{prefix}{key}.")
+            yield from flat_items(value, f"{prefix}{key}.")

@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 
@@ -38,6 +39,46 @@ def test_components_get_plain_values_and_no_config_objects():
     assert type(parts["model"].class_weight) is dict
     assert type(parts["model"].ngrams.word) is tuple
     assert type(config["model"]) is dict
+
+
+def test_a_mapping_is_merged_into_the_one_that_is_there_and_may_bring_new_names():
+    costs = "decision.costs={conditional-accept: {reject: 3.0}, reject: {accept: 4.0}}"
+    parts, _ = compose(["decision=cautious", costs], ("decision",))
+    assert parts["decision"].costs == {
+        "conditional-accept": {"accept": 5.0, "propose": 2.0, "reject": 3.0, "none": 2.0},
+        "reject": {"accept": 4.0},
+    }
+    parts, _ = compose(["decision=cautious", "decision.costs=null", costs], ("decision",))
+    assert parts["decision"].costs == {"conditional-accept": {"reject": 3.0}, "reject": {"accept": 4.0}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "merged"),
+    [
+        (["model=tfidf"], "model.class_weight", {"reject": 2.0, "propose": 3.0}),
+        (["model=cross_encoder"], "model.loss.class_weight", {"reject": 2.0, "propose": 3.0}),
+        (["data=mixture"], "data.weights", {"reject": 2.0, "propose": 3.0}),
+        (["data=files"], "data.path", {"reject": 2.0, "propose": 3.0}),
+        (["data=files", "data.path=x"], "data.label_map", {"reject": 2.0, "propose": 3.0}),
+    ],
+)
+def test_every_option_that_takes_a_mapping_takes_a_second_one(arguments, key, merged):
+    _, config = compose([*arguments, f"{key}={{reject: 2.0}}", f"{key}={{propose: 3.0}}"], ())
+    for name in key.split("."):
+        config = config[name]
+    assert config == merged
+
+
+def test_a_grid_may_go_over_mappings(mine, in_tmp):
+    costs = "decision.costs={reject: {propose: 4.0}},{propose: {reject: 4.0}}"
+    shown = []
+    train(
+        [*mine, "-m", "model=prior", "decision=cautious", costs, "hydra.sweep.dir=grid"],
+        show=lambda result, evaluation: shown.append(result),
+        report=lambda progress: None,
+    )
+    rules = [json.loads((one.bundle / "manifest.json").read_text())["decision"]["costs"] for one in shown]
+    assert [sorted(rule) for rule in rules] == [["conditional-accept", "reject"], ["conditional-accept", "propose"]]
 
 
 def test_interpolations_are_resolved():

@@ -155,6 +155,39 @@ BAD_CONFIGS = {
     "override without a value": (["model.C"], r"'model\.C' is not of the form key=value; .*"),
     "override with an open bracket": (["model.C=[1,"], r"'model\.C=\[1,' is not of the form key=value; .*"),
     "override with two equal signs": (["name=a=b"], r"'name=a=b' is not of the form key=value; quote a value .*"),
+    "a new name below a mapping": (
+        ["decision=cautious", "decision.costs.conditional-accept.agree=5"],
+        r"decision\.costs\.conditional-accept has no 'agree' yet\. "
+        r"Add it with \+\+decision\.costs\.conditional-accept\.agree=<value>\.",
+    ),
+    "a name below a mapping that is not there": (
+        ["model=tfidf", "model.class_weight.reject=2"],
+        r"model\.class_weight has no 'reject' yet\. Add it with \+\+model\.class_weight\.reject=<value>\.",
+    ),
+    "a name below a value that is missing": (
+        ["data=files", "data.path.train=a.csv"],
+        r"data\.path has no 'train' yet\. Add it with \+\+data\.path\.train=<value>\.",
+    ),
+    "a name below a number": (
+        ["decision.min_confidence.reject=2"],
+        r"there is no key 'decision\.min_confidence\.reject'; did you mean 'decision\.min_confidence'\? .*",
+    ),
+    "a mapping for a misspelt key": (
+        ["decision.cost={reject: {propose: 2}}"],
+        r"decision\.cost: 'Decision' has no option 'cost' \(configs/decision/argmax\.yaml\); .* mean 'costs'\?",
+    ),
+    "a mapping of keys that a component lacks": (
+        ["model=prior", "model={C: 4}"],
+        r"model\.C: 'Prior' has no option 'C' \(configs/model/prior\.yaml\); it takes per_target, smoothing\.",
+    ),
+    "a component inside another set to null": (
+        ["evaluation.analyses=null"],
+        r"evaluation\.analyses must be Analyses, got None \(configs/evaluation/default\.yaml\)\.",
+    ),
+    "several mappings without -m": (
+        ["model=tfidf", "model.class_weight={reject: 2},{propose: 2}"],
+        r"model\.class_weight has several values; add -m to run each, or write .*",
+    ),
     "several values without -m": (
         ["model=tfidf", "model.C=1,2"],
         r"model\.C has several values; add -m to run each, or write model\.C=\[1,2\] for a list\.",

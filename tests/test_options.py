@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from stancelib.errors import ConfigError
-from stancelib.options import check_components, config_dir, explain, flat_keys, locate, options
+from stancelib.options import check_components, config_dir, explain, flat_items, locate, options
 
 CHOICES = {"model": "tfidf"}
 
@@ -138,11 +138,12 @@ def test_configs_of_an_installed_package_win_over_those_of_a_checkout(tmp_path, 
     assert config_dir() == package / "configs"
 
 
-def test_flat_keys_names_every_key_by_dots():
-    assert list(flat_keys({"a": {"b": {"c": 1}}, "d": 2})) == ["a", "a.b", "a.b.c", "d"]
+def test_flat_items_names_every_key_by_dots():
+    found = dict(flat_items({"a": {"b": {"c": 1}}, "d": 2}))
+    assert found == {"a": {"b": {"c": 1}}, "a.b": {"c": 1}, "a.b.c": 1, "d": 2}
 
 
 def test_a_message_that_is_not_known_is_shown_in_one_line():
-    said = explain("Something odd\nhappened here\nSee https://x", keys=list, malformed=str)
+    said = explain("Something odd\nhappened here\nSee https://x", keys=dict, malformed=str)
     assert said == "Something odd happened here"
     assert Path(said).name == said

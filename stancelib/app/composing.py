@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from stancelib.app.overriding import malformed, open_mappings
 from stancelib.errors import ConfigError, MissingExtraError, nearest, require
-from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_keys, options
-
-FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
+from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_items, options
 
 
 @dataclass
@@ -45,7 +44,7 @@ def compose(overrides: Sequence[str], parts: Sequence[str]) -> tuple[dict[str, A
     register()
     with plain_errors(overrides):
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            config = hydra_compose("train", overrides=list(overrides), return_hydra_config=True)
+            config = hydra_compose("train", overrides=open_mappings(overrides), return_hydra_config=True)
         choices = dict(config.hydra.runtime.choices)
         plain = resolved(config)
     return build(plain, choices, parts), plain
@@ -128,53 +127,14 @@ class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
             assert error is not None
             sentence = explain(
                 f"{error}\n{error.__cause__ or ''}",
-                keys=lambda: _keys(self.arguments),
-                malformed=lambda: _malformed(self.arguments),
+                keys=lambda: _items(self.arguments),
+                malformed=lambda: malformed(self.arguments),
             )
             raise ConfigError(sentence) from error
 
 
-def parsed_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments of ``train`` with all overrides side by side, as Hydra's parser needs them.
-
-    Raises:
-        ConfigError: In one sentence, where that parser would show its usage: an unknown flag, or one without its value.
-    """
-    from hydra._internal.utils import get_args_parser
-
-    def refuse(message: str) -> None:
-        raise ConfigError(f"{message}. `stancelib train --help` shows how it is used.")
-
-    parser: Any = get_args_parser()
-    parser.error = refuse
-    known, apart = parser.parse_known_args(list(arguments))
-    for flag in apart:
-        if flag.startswith("-"):
-            name, _, value = flag.lstrip("-").partition("=")
-            is_key = name.partition(".")[0] in TrainConfig.__dataclass_fields__
-            hint = f"; did you mean '{name}={value or '…'}'?" if is_key else nearest(flag.partition("=")[0], FLAGS)
-            raise ConfigError(f"train has no option '{flag}'{hint}")
-    overrides = [*known.overrides, *apart]
-    return [*overrides, *(argument for argument in arguments if argument not in overrides)]
-
-
-def _malformed(arguments: Sequence[str]) -> str:
-    """The first override that Hydra's grammar refuses; empty if there is none."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if argument.startswith("-") or before in ("-cd", "-cn", "-cp", "-c", "-p") or before.startswith("--c"):
-            continue
-        try:
-            OverridesParser.create().parse_override(argument)
-        except HydraException:
-            return argument
-    return ""
-
-
-def _keys(arguments: Sequence[str]) -> list[str]:
-    """The keys that the chosen options have, for suggestions."""
+def _items(arguments: Sequence[str]) -> dict[str, Any]:
+    """The keys that the chosen options have, with their values, for suggestions."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -185,7 +145,7 @@ def _keys(arguments: Sequence[str]) -> list[str]:
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         plain = OmegaConf.to_container(hydra_compose("train", overrides=chosen), resolve=False)
     assert isinstance(plain, dict)
-    return [name for name in flat_keys({str(k): v for k, v in plain.items()}) if not name.endswith("_")]
+    return {key: value for key, value in flat_items({str(k): v for k, v in plain.items()}) if not key.endswith("_")}
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.app.composing import build, compose, parsed_arguments, plain_errors, register, resolved
+from stancelib.app.composing import TrainConfig, build, compose, plain_errors, register, resolved
+from stancelib.app.overriding import parsed_arguments
 from stancelib.errors import ConfigError, require
 from stancelib.journal import is_main_process, n_processes
 from stancelib.models.base import silent
@@ -42,7 +43,7 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
         ConfigError: If the command or the configuration can't be read, or doesn't fit the components.
     """
     hydra = require("hydra", "train")
-    arguments = parsed_arguments(arguments)
+    arguments = parsed_arguments(arguments, keys=[*TrainConfig.__dataclass_fields__])
     register()
     before, process, failures = sys.argv, os.getpid(), list[Exception]()
     if not is_main_process():  # which says all there is to say

@@ -1,0 +1,77 @@
+"""What stands behind ``train``: flags and overrides, as Hydra's parsers need them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stancelib.errors import ConfigError, nearest
+
+FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
+
+
+def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[str]:
+    """The arguments of ``train`` with all overrides side by side, as Hydra's parser needs them.
+
+    Args:
+        arguments: What stood behind ``train`` on the command line.
+        keys: The top-level keys, to recognise one that is written as a flag.
+
+    Raises:
+        ConfigError: In one sentence, where that parser would show its usage: an unknown flag, or one without its value.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> None:
+        raise ConfigError(f"{message}. `stancelib train --help` shows how it is used.")
+
+    parser: Any = get_args_parser()
+    parser.error = refuse
+    known, apart = parser.parse_known_args(list(arguments))
+    for flag in apart:
+        if flag.startswith("-"):
+            name, _, value = flag.lstrip("-").partition("=")
+            is_key = name.partition(".")[0] in keys
+            hint = f"; did you mean '{name}={value or '…'}'?" if is_key else nearest(flag.partition("=")[0], FLAGS)
+            raise ConfigError(f"train has no option '{flag}'{hint}")
+    overrides = [*known.overrides, *apart]
+    return [*open_mappings(overrides), *(argument for argument in arguments if argument not in overrides)]
+
+
+def open_mappings(overrides: Sequence[str]) -> list[str]:
+    """The overrides, those of whole mappings with ``++``, so that they may bring new names.
+
+    Hydra merges ``decision.costs={…}`` into the mapping that is there and refuses what that lacks. Keys that a
+    component doesn't take are found by ``check_components``.
+    """
+    return [f"++{override}" if _sets_a_mapping(override) else override for override in overrides]
+
+
+def _sets_a_mapping(override: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep, OverrideType
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:  # told of where Hydra meets it
+        return False
+    if parsed.type is not OverrideType.CHANGE or parsed.is_hydra_override():
+        return False
+    value = parsed.value()
+    return any(isinstance(one, dict) for one in (value.list if isinstance(value, ChoiceSweep) else [value]))
+
+
+def malformed(arguments: Sequence[str]) -> str:
+    """The first override that Hydra's grammar refuses; empty if there is none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if argument.startswith("-") or before in ("-cd", "-cn", "-cp", "-c", "-p") or before.startswith("--c"):
+            continue
+        try:
+            OverridesParser.create().parse_override(argument)
+        except HydraException:
+            return argument
+    return ""
