@@ -250,9 +250,13 @@ def report_facts(model: StanceModel, corpus: Corpus, said: Predictions, evaluati
         "data": f"{corpus.name}, {corpus.protocol} split ({corpus.digest[:12]}), from {corpus.source or 'memory'}",
         "statements": f"{len(said.statements)} ({said.statements.digest[:12]})",
         "temperature": f"{model.temperature:.3f}",
-        "intervals": f"{evaluation.level:.0%}, percentile bootstrap of {evaluation.n_resamples} resamples of clusters",
+        "intervals": f"{evaluation.level:.0%}, {_method(evaluation)} of {evaluation.n_resamples} resamples of clusters",
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by stancelib {__version__}",
     }
+
+
+def _method(evaluation: Evaluation) -> str:
+    return "percentile bootstrap" if evaluation.interval == "percentile" else "BCa bootstrap (of slices: percentile)"
 
 
 def _suite(files: Sequence[str], labels: LabelSet) -> Sequence[Capability]:

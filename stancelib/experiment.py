@@ -255,6 +255,7 @@ def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> 
         skip_labels=evaluation.skip_labels,
         level=evaluation.level,
         n_resamples=evaluation.n_resamples,
+        method=evaluation.interval,
     )
     return found | with_bounds({name: around[name] for name in around if name in HEADLINES or name.startswith("f1.")})
 

@@ -6,6 +6,7 @@ import pytest
 
 from stancelib.bundle import load_bundle, save_bundle
 from stancelib.errors import ConfigError, DataError
+from stancelib.evaluation.intervals import clusters_of, intervals
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.experiment import Identity, evaluate_model, run_experiment
 from stancelib.inference import StanceModel, load
@@ -377,3 +378,20 @@ def test_a_label_that_no_scored_statement_has_is_named(tmp_path, caplog):
     thin = replace(corpus, splits={**corpus.splits, "validation": part.take(rows)})
     run_experiment(corpus=thin, model=Prior(), folder=tmp_path / "run")
     assert "no scored statement is reject: macro-F1 counts a label without one as 0" in caplog.text
+
+
+def test_intervals_are_made_by_the_method_that_was_asked_for(run, tmp_path):
+    found, model, corpus = {}, load(run.folder), make_corpus(n_validation=60)
+    for method in ("percentile", "bca"):
+        evaluation, folder = Evaluation(interval=method, n_resamples=300), tmp_path / method
+        result = evaluate_model(model=model, corpus=corpus, folder=folder, evaluation=evaluation)
+        said = result.predictions["validation"]
+        around = intervals(said, clusters_of(said.statements), method=method, n_resamples=300)["macro_f1"]
+        found[method] = (result.scores["validation"]["macro_f1_low"], result.scores["validation"]["macro_f1_high"])
+        assert found[method] == (around.low, around.high)
+        assert {"percentile": "percentile bootstrap", "bca": "BCa bootstrap"}[method] in page_of(folder)
+    assert found["percentile"] != found["bca"]
+
+
+def page_of(folder):
+    return (folder / "report_validation.html").read_text(encoding="utf-8")

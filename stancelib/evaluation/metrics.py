@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from stancelib.errors import nearest
 from stancelib.schema import SPLITS, VALIDATION, Predictions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEADLINES = ("macro_f1", "f_avg", "accuracy", "mcc")
 OF_PROBABILITIES = ("log_loss", "brier", "ece")
+INTERVALS = ("percentile", "bca")
 LOWER_IS_BETTER = (*OF_PROBABILITIES, "cost", "abstained", "set_size")
 N_BINS = 15
 
@@ -66,18 +67,20 @@ class Evaluation:
         headline: The score that stands first and sorts the runs table: macro_f1, f_avg, accuracy or mcc.
         skip_labels: Labels left out of ``f_avg`` (SemEval-2016 leaves out NONE); without any, there is no ``f_avg``.
         calibrate: Scale the probabilities by a temperature fitted on validation.
-        level: Level of the intervals around scores, in (0, 1).
+        interval: Method of the intervals around scores: ``percentile``, or ``bca``, which corrects bias and skewness.
+        level: Their level, in (0, 1).
         n_resamples: Bootstrap resamples for the intervals; 0 for no intervals, and none of the analyses that need them.
         analyses: What is found out beside the scores.
 
     Raises:
-        ValueError: If a split or headline is unknown, or ``f_avg`` has no labels to skip.
+        ValueError: If a split, headline or method is unknown, or ``f_avg`` has no labels to skip.
     """
 
     splits: Sequence[str] = (VALIDATION,)
     headline: str = "macro_f1"
     skip_labels: Sequence[str] = ()
     calibrate: bool = True
+    interval: Literal["percentile", "bca"] = "percentile"
     level: float = 0.95
     n_resamples: int = 2000
     analyses: Analyses = Analyses()
@@ -92,6 +95,11 @@ class Evaluation:
             raise ValueError(
                 f"headline must be one of {', '.join(HEADLINES)}, got {self.headline!r}"
                 + nearest(self.headline, HEADLINES)
+            )
+        if self.interval not in INTERVALS:
+            raise ValueError(
+                f"interval must be one of {', '.join(INTERVALS)}, got {self.interval!r}"
+                + nearest(self.interval, INTERVALS)
             )
         if not 0 < self.level < 1:
             raise ValueError(f"level must be above 0 and below 1, got {self.level}.")

@@ -88,3 +88,13 @@ def test_circa_keeps_other_on_request():
     corpus = circa(root=ROOT, other=True)
     assert corpus.labels.names[-1] == "Other"
     assert len(corpus.split("train")) == 3350
+
+
+def test_semevals_official_score_is_an_option_that_fits_its_labels():
+    pytest.importorskip("hydra")
+    from stancelib.app import compose
+    from stancelib.data.semeval2016 import LABELS
+
+    evaluation = compose(["evaluation=semeval2016"], ("evaluation",))[0]["evaluation"]
+    assert evaluation.headline == "f_avg"
+    assert [label for label in LABELS if label not in evaluation.skip_labels] == ["AGAINST", "FAVOR"]

@@ -158,6 +158,7 @@ def test_an_unknown_skipped_label_is_refused():
         ({"splits": ["tset"]}, "got 'tset'; did you mean 'test'"),
         ({"headline": "macrof1"}, "got 'macrof1'; did you mean 'macro_f1'"),
         ({"headline": "f_avg"}, "'f_avg' needs skip_labels"),
+        ({"interval": "bac"}, "got 'bac'; did you mean 'bca'"),
     ],
 )
 def test_evaluation_refuses_what_cannot_be_scored(options, message):
