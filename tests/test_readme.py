@@ -196,6 +196,22 @@ def test_file_tree_names_every_module_and_folder_at_the_top_of_the_package():
     assert there - named == set()
 
 
+def test_readme_and_index_lead_to_every_page_for_users():
+    for page, folder in ((ROOT / "README.md", "docs/"), (ROOT / "docs" / "index.md", "")):
+        text = page.read_text(encoding="utf-8")
+        assert [one.name for one in PAGES[1:] if f"]({folder}{one.name})" not in text and one != page] == []
+
+
+def test_readme_names_every_command_and_so_does_its_file_tree():
+    from stancelib.cli import app
+
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.search(r"├── cli/ +command line: (.*)", text)[1].split(", ")
+    assert set(listed) == commands
+    assert [name for name in commands if f"stancelib {name}" not in text] == []
+
+
 def test_families_and_splits_in_the_readme_have_configs():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for group in ("model", "split"):
