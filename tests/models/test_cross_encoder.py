@@ -115,6 +115,7 @@ def test_frozen_layers_keep_their_weights_and_all_others_move(settings):
 
 def test_replayed_layers_train_to_the_same_weights(settings, monkeypatch):
     options = {"freeze": FreezeSettings(layers=1), "loss": LossSettings(dropout=0.0)}
+    options |= {"loop": LoopSettings(epochs=2, precision="fp32")}
     replayed = state_of(make_model(settings, **options).fit(make_statements(60)))
     monkeypatch.setattr("stancelib.training.frozen.LIMIT_BYTES", 0)
     whole = state_of(make_model(settings, **options).fit(make_statements(60)))
