@@ -305,7 +305,7 @@ def test_two_processes_learn_what_one_does_at_equal_global_batch(settings, tmp_p
         tmp_path,
         """
         losses = []
-        model = make_model(settings, epochs=2, loop=LoopSettings(epochs=2, batch_size=15, parts=2),
+        model = make_model(settings, epochs=2, loop=LoopSettings(epochs=2, batch_size=15, parts=2, precision="fp32"),
                            loss=LossSettings(dropout=0.0, class_weight={"no": 3.0}))
         model.fit(make_statements(100), report=lambda p: losses.append(p.metrics["train/loss"]))
         if os.environ.get("RANK", "0") == "0":
