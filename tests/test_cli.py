@@ -158,6 +158,19 @@ def test_evaluating_scores_a_model_on_files_and_makes_a_run(cli, model, mine, in
     assert not (run / "model").exists()
 
 
+def test_an_evaluation_lies_in_the_folder_that_is_named_and_says_which_overrides_change_nothing(
+    cli, model, mine, in_tmp, caplog
+):
+    given = ("data=files", "data.path=mine.jsonl", "tracking=none", "model=prior", "hydra.run.dir=there")
+    answer = cli("evaluate", model, *given, "--split", "train", "-o", "here")
+    assert answer.code == 0, answer.err
+    assert status(in_tmp / "here") == ["FINISHED"]
+    assert not (in_tmp / "there").exists()
+    told = " ".join(f"{answer.err} {caplog.text}".split())
+    assert "model has no effect on an evaluation: the trained model is named first" in told
+    assert "hydra.run.dir has no effect on an evaluation: name the run folder with --output" in told
+
+
 def test_one_statement_is_answered_with_all_labels_the_likeliest_first(cli, model):
     answer = cli("predict", model, "no, never the fence", "--target", "the plan for the fence")
     assert answer.code == 0

@@ -1,13 +1,15 @@
-"""What stands behind ``train``: flags and overrides, as Hydra's parsers need them."""
+"""What stands behind a command: flags and overrides, as Hydra's parsers need them, and those without effect."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stancelib.errors import ConfigError, nearest
 
 FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
+logger = logging.getLogger("stancelib")
 
 
 def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[str]:
@@ -75,3 +77,16 @@ def malformed(arguments: Sequence[str]) -> str:
         except HydraException:
             return argument
     return ""
+
+
+def warn_unused(overrides: Sequence[str], unused: Mapping[str, str], where: str) -> None:
+    """Say which overrides change nothing, and what does instead.
+
+    Args:
+        overrides: As the user gave them.
+        unused: What to do instead, by key or group of keys.
+        where: What they have no effect on.
+    """
+    for key in (override.lstrip("+~").partition("=")[0] for override in overrides):
+        if instead := next((unused[name] for name in unused if f"{key}.".startswith(f"{name}.")), ""):
+            logger.warning("%s has no effect on %s: %s", key, where, instead)

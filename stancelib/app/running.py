@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stancelib.app.composing import TrainConfig, build, compose, plain_errors, register, resolved
-from stancelib.app.overriding import parsed_arguments
+from stancelib.app.overriding import parsed_arguments, warn_unused
 from stancelib.errors import ConfigError, require
 from stancelib.journal import is_main_process, n_processes
 from stancelib.models.base import silent
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from stancelib.models.base import Report
     from stancelib.recording import Scores
 
+UNUSED = {  # in an evaluation
+    "decision": "the model keeps its own",
+    "hydra": "name the run folder with --output",
+    "model": "the trained model is named first",
+    "resume": "an evaluation starts anew",
+    "seeds": "one model is scored",
+    "split": "the data keep the splits they came with",
+}
 logger = logging.getLogger("stancelib")
 
 
@@ -223,12 +231,15 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
     return " ".join([model, *shown])[:112] + f" s{seed}"
 
 
-def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[Result, Evaluation]:
+def evaluate(
+    source: str, overrides: Sequence[str], *, folder: Path | None = None, note: str = ""
+) -> tuple[Result, Evaluation]:
     """Score a trained model on the corpus of a composed configuration.
 
     Args:
         source: What ``stancelib.load`` takes.
         overrides: As for ``train``; model and split are not used, and the data keep the splits they came with.
+        folder: The run folder; None makes a new one below ``runs/``.
         note: Markdown for the top of the run's page.
 
     Raises:
@@ -239,6 +250,7 @@ def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[
     from stancelib.recording import Identity
 
     parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
+    warn_unused(overrides, UNUSED, "an evaluation")
     for unused in ("model", "split", "decision", "resume", "seeds"):
         del plain[unused]
     evaluation, corpus = parts["evaluation"], parts["data"]
@@ -247,7 +259,7 @@ def evaluate(source: str, overrides: Sequence[str], *, note: str = "") -> tuple[
     result = evaluate_model(
         model=load(source),
         corpus=corpus,
-        folder=new_run_folder(),
+        folder=folder or new_run_folder(),
         evaluation=evaluation,
         tracker=parts["tracking"],
         identity=Identity(name=plain["name"], seed=plain["seed"], config=plain | {"model": source}, note=note),

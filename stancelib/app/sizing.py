@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stancelib.app.composing import compose
+from stancelib.app.overriding import warn_unused
 from stancelib.app.running import new_run_folder, run_name
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ UNUSED = {
     "resume": "a curve starts anew",
     "seeds": "set --draws",
 }
-logger = logging.getLogger("stancelib")
 
 
 def curve(
@@ -52,9 +51,7 @@ def curve(
 
     check_sizes(fractions, range(n_draws))  # before any data are read
     parts, plain = compose(overrides, ("model", "split", "evaluation", "tracking", "data"))
-    for key in (override.lstrip("+~").partition("=")[0] for override in overrides):
-        if instead := next((UNUSED[name] for name in UNUSED if f"{key}.".startswith(f"{name}.")), ""):
-            logger.warning("%s has no effect on a learning curve: %s", key, instead)
+    warn_unused(overrides, UNUSED, "a learning curve")
     for unused in ("decision", "resume", "seeds"):
         del plain[unused]
     family = str(plain["model"]["_target_"]).split(".")[-2]

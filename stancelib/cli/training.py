@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,6 +64,9 @@ def evaluate(
     split: Annotated[
         list[str] | None, typer.Option(help="Split to score; repeat for several. Default: validation.")
     ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Run folder. Default: a new one below runs.")
+    ] = None,
 ) -> None:
     """Score a trained model on a corpus and log the run.
 
@@ -78,7 +82,7 @@ def evaluate(
         overrides.append(f"evaluation.splits=[{','.join(split)}]")
     command = shlex.join(["stancelib", "evaluate", model, *overrides])
     with err.status("evaluating"):
-        result, evaluation = run(model, overrides, note=f"```\n{command}\n```")
+        result, evaluation = run(model, overrides, folder=output, note=f"```\n{command}\n```")
     _show(result, evaluation)
 
 
