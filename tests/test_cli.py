@@ -28,6 +28,7 @@ STANCELIB = [sys.executable, "-c", "from stancelib.cli import main; main()"]
 QUICK = ("data=files", "data.path=mine.jsonl", "split=random", "model=prior", "tracking=none")
 ANSWERS = ["label", "confidence", *(f"p_{name}" for name in LABELS)]
 SLOW_FAMILY = """
+import time
 from stancelib.models.prior import Prior
 class Slow(Prior):
     def fit(self, train, validation=None, *, report=None):
