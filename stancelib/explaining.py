@@ -1,7 +1,8 @@
 """Which tokens led a model to its label.
 
-The sum that ``tfidf`` forms is taken apart exactly. Every other family is asked again without each token in turn, all
-in one batch: this holds for any model, needs no gradient, and costs as many predictions as there are tokens.
+The sum that ``tfidf`` forms is taken apart exactly. The gradients of ``cross_encoder`` are integrated from padding to
+the statement. Every other family is asked again without each token in turn, all in one batch: this holds for any
+model, needs no gradient, and costs as many predictions as there are tokens.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from stancelib.errors import require
 from stancelib.evaluation.faithfulness import Explanation, log_odds, token_spans, without
 from stancelib.inference import StanceModel
+from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.distil import Distil
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import Judge, Predictions, Statements
+from stancelib.training.encoders import torch_threads
+from stancelib.training.network import inputs_for
 from stancelib.training.ngrams import TOKEN, Ngrams
 
 Span = tuple[int, int]
+N_STEPS = 20  # of the integral
 
 
 def explain(model: StanceModel, statement: str, target: str | None = None) -> Explanation:
@@ -41,7 +48,8 @@ def explain_all(model: StanceModel, judge: Judge, statements: Statements) -> lis
         statements: What is explained.
 
     References:
-        Robnik-Šikonja, Kononenko (2008), Explaining Classifications for Individual Instances.
+        Robnik-Šikonja, Kononenko (2008), Explaining Classifications for Individual Instances; Sundararajan et al.
+        (2017), Axiomatic Attribution for Deep Networks.
     """
     family = model.bundle.model
     while isinstance(family, Distil):
@@ -49,6 +57,9 @@ def explain_all(model: StanceModel, judge: Judge, statements: Statements) -> lis
     said = judge(statements)
     if isinstance(family, Tfidf):
         return [_exact(family, model.temperature, said, row) for row in range(len(statements))]
+    if isinstance(family, CrossEncoder):
+        with torch_threads(family.encoder.threads):
+            return [_integrated(family, model.temperature, said, row) for row in range(len(statements))]
     return _occluded(judge, said, uses_target=bool(model.manifest["uses_target"]))
 
 
@@ -71,6 +82,44 @@ def _occluded(judge: Judge, said: Predictions, *, uses_target: bool) -> list[Exp
         text, target, label = statements.texts[row], statements.targets[row], labels.names[label_id]
         found.append(Explanation(text, target, label, own, tuple(weights), target_weight, "occlusion"))
     return found
+
+
+def _integrated(model: CrossEncoder, temperature: float, said: Predictions, row: int) -> Explanation:
+    """Integrated gradients of the label's log-odds, from padding in the place of every token that isn't special.
+
+    They add up to the log-odds of the statement minus those of the padding, but for the error of the integral.
+    """
+    import torch
+
+    text, target, label_id = said.statements.texts[row], said.statements.targets[row], int(said.label_ids[row])
+    pair = (target or "", text) if model.use_target else (text,)
+    encoding = model.tokenizer_.encode(*pair)
+    rows = {"input_ids": encoding.ids, "token_type_ids": encoding.type_ids, "attention_mask": encoding.attention_mask}
+    network = model.network_
+    inputs = inputs_for(network, {name: torch.tensor([values]) for name, values in rows.items()})
+    ids_1T = inputs.pop("input_ids")
+    is_special_1T = torch.tensor([encoding.special_tokens_mask], dtype=torch.bool, device=ids_1T.device)
+    padding_1T = ids_1T.masked_fill(~is_special_1T, network.encoder.config.pad_token_id or 0)
+
+    def score(ids_BT: Any, *others: Any) -> Any:
+        scores_BK = network({"input_ids": ids_BT, **dict(zip(inputs, others, strict=True))}) / temperature
+        is_other = torch.arange(scores_BK.shape[1], device=scores_BK.device) != label_id
+        return scores_BK[:, label_id] - scores_BK[:, is_other].logsumexp(1)
+
+    method = require("captum.attr", "torch").LayerIntegratedGradients(score, network.encoder.get_input_embeddings())
+    options: dict[str, Any] = {"n_steps": N_STEPS, "method": "riemann_trapezoid", "internal_batch_size": N_STEPS}
+    found = method.attribute(ids_1T, baselines=padding_1T, additional_forward_args=tuple(inputs.values()), **options)
+    spans, own = token_spans(text), 1 if model.use_target else 0
+    weights, target_weight = [0.0] * len(spans), 0.0
+    parts = zip(encoding.offsets, encoding.sequence_ids, found.sum(-1)[0].tolist(), strict=True)
+    for (start, end), sequence, weight in parts:
+        if sequence == own:
+            covered = [i for i, (first, last) in enumerate(spans) if first < end and start < last]
+            for token in covered:
+                weights[token] += weight / len(covered)
+        elif sequence is not None:
+            target_weight += weight
+    return Explanation(text, target, said.labels.names[label_id], spans, tuple(weights), target_weight, "gradients")
 
 
 def _exact(model: Tfidf, temperature: float, said: Predictions, row: int) -> Explanation:

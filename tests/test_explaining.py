@@ -8,10 +8,12 @@ from stancelib.bundle import Bundle
 from stancelib.evaluation.faithfulness import faithfulness, log_odds
 from stancelib.explaining import explain, explain_all
 from stancelib.inference import StanceModel
+from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.distil import Distil
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import Statements
 from stancelib.training.ngrams import Ngrams
+from stancelib.training.settings import LoopSettings, OptimizerSettings
 
 from .conftest import LABELS, make_statements
 
@@ -85,6 +87,46 @@ def test_a_student_of_a_linear_family_is_taken_apart_like_it():
     student = Tfidf().fit(make_statements(60))
     model = Distil(teacher=None, student=student)
     assert explain(loaded(model), AWKWARD[0], "x") == explain(loaded(student), AWKWARD[0], "x")
+
+
+@pytest.fixture(scope="module")
+def fine_tuned():
+    loop, optimizer = LoopSettings(epochs=1, precision="fp32"), OptimizerSettings(learning_rate=1e-3)
+    return CrossEncoder(loop=loop, optimizer=optimizer).fit(make_statements(60))
+
+
+def test_integrated_gradients_add_up_to_what_the_words_change(fine_tuned):
+    import torch
+
+    text, target = "no, NEVER the ferry", "the plan for the river"
+    found = explain(loaded(fine_tuned, temperature=2.0), text, target)
+    label_id = LABELS.id_of(found.label)
+    encoding = fine_tuned.tokenizer_.encode(target, text)
+    blank = [token if special else 0 for token, special in zip(encoding.ids, encoding.special_tokens_mask, strict=True)]
+    odds = []
+    for ids in (encoding.ids, blank):
+        rows = {"input_ids": ids, "token_type_ids": encoding.type_ids, "attention_mask": [1] * len(ids)}
+        with torch.inference_mode():
+            scores = fine_tuned.network_({name: torch.tensor([row]) for name, row in rows.items()})[0] / 2.0
+        rest = [i for i in range(len(LABELS)) if i != label_id]
+        odds.append(float(scores[label_id] - scores[rest].logsumexp(0)))
+    assert found.method == "gradients"
+    assert [token for token, _ in found.tokens] == ["no", ",", "NEVER", "the", "ferry"]
+    assert any(found.weights)
+    assert sum(found.weights) + found.target_weight == pytest.approx(odds[0] - odds[1], abs=0.1)
+
+
+def test_integrated_gradients_are_more_faithful_than_chance(fine_tuned):
+    model = loaded(fine_tuned)
+    found = faithfulness(model.judge, explain_all(model, model.judge, make_statements(24, start=500)))
+    assert found.difference.low > 0
+
+
+def test_a_fine_tuned_encoder_explains_odd_statements(fine_tuned):
+    model = loaded(fine_tuned)
+    for text, target in [("", None), (" ", ""), ("x", None), ("no " * 500, "the plan"), ("否决", "計画")]:
+        found = explain(model, text, target)
+        assert np.isfinite([*found.weights, found.target_weight]).all()
 
 
 def test_any_other_family_is_asked_again_without_each_token():

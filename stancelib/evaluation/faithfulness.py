@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Method = Literal["exact", "occlusion"]
+Method = Literal["exact", "gradients", "occlusion"]
 SHARES = (0.1, 0.2, 0.5)
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
@@ -33,8 +33,8 @@ class Explanation:
         spans: Start and end of every token of the text.
         weights: What each token adds to the log-odds of the label, in nats; negative where it speaks against it.
         target_weight: What the target adds; 0 for a model that doesn't see it.
-        method: ``exact``, a sum that a linear model really forms, or ``occlusion``: the label's log-odds, minus those
-            without the token.
+        method: ``exact``, a sum that a linear model really forms; ``gradients``, integrated from padding to the
+            statement; or ``occlusion``: the label's log-odds, minus those without the token.
     """
 
     text: str
