@@ -72,6 +72,7 @@ def with_setfit(train, parts, seed, *, max_steps=500):
 
 def main(folder: Path, peer: str, seeds: list[int]) -> None:
     """Fit and keep what is missing in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
     corpus = statements()
     train, parts = corpus.split("train"), [corpus.split(name) for name in SPLITS]
     for seed in seeds:
