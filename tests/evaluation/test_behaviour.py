@@ -25,6 +25,14 @@ SUITE = load_suite()
 PROBES = [probe for one in SUITE for case in one.cases for probe in case.probes]
 GOLD = {(probe.text, probe.target): probe.label for probe in PROBES}
 FIRST = {probe.text: probe.label for probe in reversed(PROBES)}
+FIGURES = (  # what is taken literally, and so for no answer at all
+    r"\b(?:foot|table|door|pole|green light|ball|dead|strings?|cold day|olive|bullet|fly|halfway|flagpole|pot|sand|"
+    r"throats?|bridge|swallow|hat|board|life|grass|beggars|boat|fire|water|ice|bag|bed|cards?|hook|line|knife|heart|hand|arm|leg)\b"
+)
+EARLIER = (  # what somebody held before the answer, taken for the answer
+    r"\b(?:so far|in march|in spring|for years|twice|was against|were against|we were|could have|would have|'d have|"
+    r"at first|used to|by now|but)\b[^.;:]*[,.;:]"
+)
 HEAD = "capability: own\ndescription: Mine.\n"
 CASE = "  - {id: a, target: a plan, text: We refuse., label: reject}\n"
 
@@ -160,9 +168,22 @@ def test_one_label_for_everything_scores_low(label):
         ),
         (oracle_but(r"\?", "propose"), {"questions"}),
         (oracle_but(r"\b(?:said|told|announced|according|stated)\b", "none"), {"reported_and_hypothetical_speech"}),
+        (oracle_but(FIGURES, "none"), {"idiom"}),
+        (oracle_but(EARLIER, "reject"), {"order_of_clauses"}),
         (judge_of(lambda text, target, gold: FIRST[text]), {"strings_attached", "counter_offer"}),
     ],
-    ids=["if", "negation", "capitals", "politeness", "kind-words", "question-mark", "said", "target-blind"],
+    ids=[
+        "if",
+        "negation",
+        "capitals",
+        "politeness",
+        "kind-words",
+        "question-mark",
+        "said",
+        "figures",
+        "earlier-view",
+        "target-blind",
+    ],
 )
 def test_a_planted_shortcut_does_worst_at_the_capability_named_for_it(judge, failed):
     found = rates(judge)
@@ -176,6 +197,16 @@ def test_a_model_that_ignores_conditions_fails_where_they_are_dropped():
     found = rates(judge_of(lambda text, target, gold: "conditional-accept" if gold == "accept" else gold))
     assert min(found, key=found.get) == "dropped_condition"
     assert found["dropped_condition"] < 0.7
+
+
+def test_a_model_that_only_counts_words_fails_where_names_and_speakers_are_swapped():
+    def bag(text):
+        return tuple(sorted(re.findall(r"\w+", text.lower())))
+
+    first = {(probe.target, bag(probe.text)): probe.label for probe in reversed(PROBES)}
+    found = rates(judge_of(lambda text, target, gold: first[target, bag(text)]))
+    assert found["speaker_and_entity_swaps"] < 0.9
+    assert min(rate for name, rate in found.items() if name != "speaker_and_entity_swaps") > 0.95
 
 
 def test_everything_is_judged_in_one_batch(tmp_path):
