@@ -38,7 +38,7 @@ $(VENV)/bin/python:
 	$(PIP) --upgrade pip
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	test -f $(VENV)/.dev || $(PIP) -e '.[train,torch,offline]'
+	test $(VENV)/.dev -nt pyproject.toml -a $(VENV)/.dev -nt constraints.txt || $(PIP) -e '.[train,torch,offline]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
