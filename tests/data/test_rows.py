@@ -154,4 +154,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0] + 50_000  # bytes: what tracing itself leaves varies; 30,000 rows more are a megabyte
+    assert peaks[1] < 1.2 * peaks[0] + 50_000  # bytes; what tracing leaves varies, 30,000 rows are a megabyte
