@@ -76,7 +76,8 @@ class LoopSettings:
         score: What the best evaluation has most of on validation, and so which weights are kept: ``macro_f1`` or
             ``accuracy``; or least of: ``loss``.
         patience: Evaluations without a better score before it stops; None to go through all epochs.
-        precision: ``bf16``, ``fp32``, or ``auto``: bf16 on hardware that computes in it.
+        precision: ``bf16``, ``fp32``, or ``auto``: bf16 where that is faster, on a GPU of 2020 or later and on a CPU
+            with AMX.
 
     Raises:
         ValueError: If an option is out of range.

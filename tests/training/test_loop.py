@@ -156,6 +156,16 @@ def test_precision_auto_is_bf16_only_where_the_hardware_computes_in_it(folder, m
         assert make_state(folder, task, LoopSettings()).precision == precision
 
 
+def test_a_cpu_without_amx_is_not_taken_to_be_faster_in_bf16_whatever_else_it_has(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    for amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx, raising=False)
+        assert loops.computes_in_bf16() is amx
+
+
 def test_stops_after_patience_and_restores_the_best_weights(folder):
     task = make_task(folder)
     loop = LoopSettings(epochs=20, patience=2)
