@@ -31,6 +31,7 @@ from PIL import Image  # comes with matplotlib
 
 from stancelib.tracking import RunRow, recent_runs
 from stancelib.tracking.browse import download_artifact
+from stancelib.tracking.view import HEADLINE_METRIC
 
 ROOT = Path(__file__).resolve().parents[1]
 STANCELIB = [sys.executable, "-c", "from stancelib.cli import main; main()"]
@@ -38,18 +39,9 @@ LADDER = [
     ["-m", "model=prior", "model.per_target=false,true"],
     ["-m", "model=tfidf", "model.C=0.5,8"],
     ["model=tfidf", "model.use_target=false"],
-    ["-m", "model=tfidf,embedding,hybrid"],
+    ["-m", "model=tfidf,embedding,hybrid,cross_encoder"],
 ]
-HEADLINE, SPLIT, COMPARED = "validation/macro_f1", "validation", "tfidf"
-COLUMNS = {  # of the runs table, with their widths in pixels
-    f"metrics.`{HEADLINE}`": 160,
-    f"metrics.`{HEADLINE}_low`": 185,
-    f"metrics.`{HEADLINE}_high`": 190,
-    "tags.`model`": 95,
-    "tags.`data`": 105,
-    "tags.`seed`": 60,
-}
-FIRST_COLUMNS = ["attributes.`Run Name`", "runDateAndNestInfo", "duration"]
+HEADLINE, SPLIT, COMPARED = HEADLINE_METRIC, "validation", "tfidf"
 SAFE = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"]
 SCALE = 1.5
@@ -79,16 +71,14 @@ TIDY = "document.elementFromPoint(innerWidth - 36, innerHeight - 36)?.closest('b
 
 
 def runs_page(link: str) -> Page:
-    """The runs table with the columns above; the UI keeps its choice of columns in the browser."""
-    row, key = "document.querySelector('.ag-center-cols-container .ag-row')", "mlflow.assistant.panelOpen_v1"
-    stored = "Object.keys(localStorage).find(key => localStorage[key].includes('selectedColumns'))"
-    columns = {"selectedColumns": [*COLUMNS], "columnWidths": COLUMNS, "columnOrder": [*FIRST_COLUMNS, *COLUMNS]}
-    choose = f"localStorage['{key}'] = false; localStorage[{stored}] = JSON.stringify("
-    choose += f"{{...JSON.parse(localStorage[{stored}]), ...{json.dumps(columns)}}}); location.reload()"
-    shown = (
-        f"{row} && [...document.querySelectorAll('.ag-header-cell')].some(e => e.textContent.includes('{HEADLINE}'))"
-    )
-    return Page(link, "runs", (1400, 600), [(f"{row} && {stored}", choose), (shown, FOLD), (shown, TIDY)])
+    """The runs table as its link opens it; the notice that this is a shared view is closed."""
+    base, key = link.partition("#")[0], "mlflow.assistant.panelOpen_v1"
+    shown = "document.querySelector('.ag-center-cols-container .ag-row')"
+    buttons = "[...document.querySelectorAll('button')]"
+    notice = f"{buttons}.findIndex(e => e.textContent === 'Exit shared view')"
+    steps = [("document.body", f"localStorage['{key}'] = false; location = {json.dumps(link)}; location.reload()")]
+    steps += [(f"{shown} && {notice} >= 0", f"{buttons}[{notice} + 1].click()"), (shown, FOLD), (shown, TIDY)]
+    return Page(base, "runs", (1400, 600), steps)
 
 
 def compare_page(link: str, run_ids: Sequence[str]) -> Page:

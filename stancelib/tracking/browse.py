@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from stancelib.errors import BundleError, ConfigError
 from stancelib.journal import signals_as_exceptions
+from stancelib.tracking import view
 from stancelib.tracking.model import MODEL, find_model
 from stancelib.tracking.store import (
     connect,
@@ -158,6 +159,7 @@ def serve_ui(
     uri = resolve_uri(uri)
     with _answering(uri) as client:
         experiment_id = getattr(client.get_experiment_by_name(experiment), "experiment_id", "0")
+        view.add_to(client, experiment_id)
     if urlsplit(uri).scheme in ("http", "https"):
         announce(runs_url(uri, experiment_id))
         return 0

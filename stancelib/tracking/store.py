@@ -10,14 +10,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from stancelib.errors import ConfigError, require
+from stancelib.tracking import view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HEADLINE_METRIC = "validation/macro_f1"
 QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -61,10 +61,9 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str:
     return f"{public(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if served else ""
 
 
-def runs_url(base: str, experiment_id: str, metric: str = HEADLINE_METRIC) -> str:
+def runs_url(base: str, experiment_id: str) -> str:
     """The runs table of an experiment, best run first."""
-    key = quote(f"metrics.`{metric}`", safe="")
-    query = f"workflowType=machine_learning&orderByKey={key}&orderByAsc=false"
+    query = f"workflowType=machine_learning&viewStateShareKey={view.KEY}"
     return f"{public(base).rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
@@ -136,7 +135,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
         path = database_path(uri)
         location = None if path is None else (path.parent / "mlartifacts").as_uri()
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=view.tags())
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:

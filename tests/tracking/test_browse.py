@@ -1,5 +1,6 @@
 """Recent runs, links, models to load, the UI."""
 
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import pytest
 import stancelib
 from stancelib.errors import BundleError, ConfigError
 from stancelib.journal import Journal
-from stancelib.tracking import MlflowTracker, download_model, recent_runs, runs_url, serve_ui, sync
+from stancelib.tracking import MlflowTracker, download_model, recent_runs, runs_url, serve_ui, sync, view
 from stancelib.tracking.store import connect, patience
 
 from .conftest import tracked_run
@@ -96,9 +97,28 @@ def test_what_is_no_model_address_is_refused(address):
 
 def test_the_link_opens_the_table_of_runs_best_first():
     assert runs_url("http://me:pw@host:5000/", "7") == (
-        "http://host:5000/#/experiments/7/runs?workflowType=machine_learning"
-        "&orderByKey=metrics.%60validation%2Fmacro_f1%60&orderByAsc=false"
+        "http://host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=stancelib"
     )
+
+
+def test_an_experiment_has_the_view_that_the_link_opens_and_an_older_one_gets_it(uri, tmp_path):
+    tracker = MlflowTracker(uri=uri)
+    tracked_run(tmp_path / "run", tracker)
+    client = connect(uri)
+    older = client.create_experiment("older")
+    view.add_to(client, older)
+    for experiment_id in (tracker.experiment_id, older):
+        shown = json.loads(client.get_experiment(experiment_id).tags["mlflow.sharedViewState.stancelib"])
+        assert (shown["orderByKey"], shown["orderByAsc"]) == ("metrics.`validation/macro_f1`", False)
+        assert shown["selectedColumns"][:2] == ["metrics.`validation/macro_f1`", "metrics.`validation/macro_f1_low`"]
+        assert set(shown["selectedColumns"]) < set(shown["columnOrder"])
+
+
+def test_a_view_that_somebody_changed_is_left_alone(uri):
+    client = connect(uri)
+    own = client.create_experiment("own", tags={view.TAG: "{}"})
+    view.add_to(client, own)
+    assert client.get_experiment(own).tags[view.TAG] == "{}"
 
 
 def test_patience_leaves_the_environment_as_it_was(monkeypatch):
