@@ -69,6 +69,10 @@ class Journal:
         self._torn = mode == "ab" and not path.read_bytes().endswith(b"\n")
         self._lock = threading.Lock()
 
+    def meant_for(self, experiment: str) -> None:
+        """The experiment that the run belongs to, wherever its record is copied later."""
+        self._write("experiment", name=experiment)
+
     def params(self, values: Mapping[str, object]) -> None:
         """What identifies the run: flat names, and values that JSON can hold (others are kept as strings)."""
         self._write("params", values=values)

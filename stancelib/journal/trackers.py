@@ -32,14 +32,22 @@ class Tracker(Protocol):
 
 
 class JournalOnly:
-    """Keeps the journal and copies it nowhere."""
+    """Keeps the journal and copies it nowhere.
+
+    Args:
+        experiment: The experiment that a later ``stancelib sync --uri …`` brings the run into.
+    """
 
     url = ""
     message = ""
     complete = True
 
+    def __init__(self, *, experiment: str = "stancelib") -> None:
+        self.experiment = experiment
+
     def attach(self, journal: Journal) -> None:
-        """Nothing to follow."""
+        """Nothing to follow; the experiment is noted."""
+        journal.meant_for(self.experiment)
 
     def scorings_before(self, digest: str) -> int | None:
         """Nobody counts."""

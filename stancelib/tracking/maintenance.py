@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stancelib.errors import ConfigError, MissingExtraError
-from stancelib.journal import EVENTS, end_gone_run, process_phase, run_folders, run_state
+from stancelib.journal import EVENTS, end_gone_run, process_phase, read_events, run_folders, run_state
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import FOLDER, PROCESS, Mirror
 from stancelib.tracking.store import connect, patience, public, reason, resolve_uri, run_url
@@ -187,7 +187,7 @@ def _link(folder: Path, uri: str | None, experiment: str | None) -> Link | None:
     """The link of a run folder, turned to another address or experiment if one is given."""
     link = Link.load(folder)
     if link is None:
-        return Link(Destination(resolve_uri(uri), experiment or "stancelib")) if uri else None
+        return Link(Destination(resolve_uri(uri), experiment or _noted_experiment(folder))) if uri else None
     if uri:
         link = link.at(resolve_uri(uri))
     if experiment and experiment != link.destination.experiment:
@@ -195,6 +195,12 @@ def _link(folder: Path, uri: str | None, experiment: str | None) -> Link | None:
             Destination(link.destination.uri, experiment, link.destination.registered_model, link.destination.alias)
         )
     return link
+
+
+def _noted_experiment(folder: Path) -> str:
+    """The experiment that a run without tracker was meant for."""
+    names = [event["name"] for event, _ in read_events(folder) if event["event"] == "experiment"]
+    return names[-1] if names else "stancelib"
 
 
 def _url(link: Link) -> str:

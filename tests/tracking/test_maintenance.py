@@ -9,7 +9,7 @@ import pytest
 
 from stancelib.errors import ConfigError
 from stancelib.journal import EVENTS, Journal, JournalOnly, run_state
-from stancelib.tracking import MlflowTracker, reap, reap_orphans, sync
+from stancelib.tracking import MlflowTracker, reap, reap_orphans, recent_runs, sync
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.store import connect
 
@@ -32,6 +32,12 @@ def test_sync_goes_through_every_run_below_a_folder(uri, tmp_path):
     assert [(result.folder.name, result.outcome) for result in results] == [("a", "completed"), ("b", "completed")]
     assert seen == results
     assert len(record_of(uri)) == 2
+
+
+def test_sync_brings_a_run_without_tracker_into_the_experiment_that_it_was_meant_for(uri, tmp_path):
+    tracked_run(tmp_path / "run", JournalOnly(experiment="ladder"))
+    assert [result.outcome for result in sync(tmp_path, uri=uri)] == ["completed"]
+    assert len(recent_runs(uri, "ladder")) == 1
 
 
 def test_sync_leaves_a_running_run_to_its_own_tracker(uri, tmp_path):
