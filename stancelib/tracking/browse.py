@@ -159,9 +159,9 @@ def serve_ui(
     uri = resolve_uri(uri)
     with _answering(uri) as client:
         experiment_id = getattr(client.get_experiment_by_name(experiment), "experiment_id", "0")
-        view.add_to(client, experiment_id)
+        has_view = view.add_to(client, experiment_id)
     if urlsplit(uri).scheme in ("http", "https"):
-        announce(runs_url(uri, experiment_id))
+        announce(runs_url(uri, experiment_id, has_view=has_view))
         return 0
     if _listens(host, port):
         raise ConfigError(f"port {port} on {host} is taken; choose another with --port.")
@@ -169,7 +169,7 @@ def serve_ui(
     try:
         with signals_as_exceptions():  # SIGTERM has to end the server too
             _wait_for_server(server, host, port)
-            announce(runs_url(f"http://{host}:{port}", experiment_id))
+            announce(runs_url(f"http://{host}:{port}", experiment_id, has_view=has_view))
             return server.wait()
     except KeyboardInterrupt:
         return 0

@@ -61,9 +61,9 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str:
     return f"{public(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}" if served else ""
 
 
-def runs_url(base: str, experiment_id: str) -> str:
-    """The runs table of an experiment, best run first."""
-    query = f"workflowType=machine_learning&viewStateShareKey={view.KEY}"
+def runs_url(base: str, experiment_id: str, *, has_view: bool = True) -> str:
+    """The runs table of an experiment: in our view where it has that, else as the browser had it last."""
+    query = "workflowType=machine_learning" + (f"&viewStateShareKey={view.KEY}" if has_view else "")
     return f"{public(base).rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 

@@ -39,7 +39,18 @@ def tags() -> dict[str, str]:
     return {TAG: json.dumps(view)}
 
 
-def add_to(client: MlflowClient, experiment_id: str) -> None:
-    """Give an experiment the view if it has none, such as one that was made elsewhere."""
-    if TAG not in client.get_experiment(experiment_id).tags:
+def add_to(client: MlflowClient, experiment_id: str) -> bool:
+    """Give an experiment the view if it has none, such as one that was made elsewhere.
+
+    Returns:
+        Whether it has one now; not where the server lets us read alone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if TAG in client.get_experiment(experiment_id).tags:
+        return True
+    try:
         client.set_experiment_tag(experiment_id, TAG, tags()[TAG])
+    except MlflowException:
+        return False
+    return True

@@ -114,6 +114,20 @@ def test_an_experiment_has_the_view_that_the_link_opens_and_an_older_one_gets_it
         assert set(shown["selectedColumns"]) < set(shown["columnOrder"])
 
 
+def test_where_the_server_may_only_be_read_the_link_has_no_view(uri, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    client = connect(uri)
+    other = client.create_experiment("other")
+
+    def refuse(*_):
+        raise MlflowException("Permission denied")
+
+    monkeypatch.setattr(client, "set_experiment_tag", refuse)
+    assert not view.add_to(client, other)
+    assert runs_url("http://host", other, has_view=False).endswith("/runs?workflowType=machine_learning")
+
+
 def test_a_view_that_somebody_changed_is_left_alone(uri):
     client = connect(uri)
     own = client.create_experiment("own", tags={view.TAG: "{}"})
