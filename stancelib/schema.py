@@ -32,6 +32,14 @@ class Place(NamedTuple):
         return f"{self.file} row {self.row}"
 
 
+def text_or_none(value: Any) -> str | None:
+    """A value as text; None for what is missing, blank or not a number."""
+    if value is None or value != value:
+        return None
+    text = value if isinstance(value, str) else str(value)
+    return text if text.strip() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that a data check found.
@@ -132,6 +140,11 @@ class Statements:
         """Names that ``column`` knows."""
         own = ("id", "text", "target") + (("label",) if self.label_ids is not None else ())
         return own + tuple(name for name in self.columns if name not in own)
+
+    @property
+    def groups(self) -> Sequence[str | None]:
+        """The column ``group`` as text; None where it is missing or blank, and everywhere without such a column."""
+        return [text_or_none(value) for value in self.columns.get("group", [None] * len(self))]
 
     @property
     def gold(self) -> NDArray[np.int_]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from stancelib.data.records import text_or_none
 from stancelib.errors import DataError
 from stancelib.inference import StanceModel, answer_columns, free_names
-from stancelib.schema import Place, Statements
+from stancelib.schema import Place, Statements, text_or_none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -338,3 +338,12 @@ def test_what_fails_while_a_run_is_being_stopped_leaves_it_killed(tmp_path):
     with pytest.raises(NameError), Journal(tmp_path, name="x"):
         stop()
     assert run_state(tmp_path).status == "KILLED"
+
+
+def test_a_run_of_another_host_is_not_taken_for_ours_because_its_process_has_our_number(tmp_path):
+    with Journal(tmp_path, name="any"):
+        pass
+    first = (tmp_path / EVENTS).read_text().splitlines()[0]
+    (tmp_path / EVENTS).write_text(json.dumps(json.loads(first) | {"host": "another"}) + "\n")
+    with pytest.raises(ConfigError, match=f"still going .process {os.getpid()} on another"):
+        Journal.reopen(tmp_path)

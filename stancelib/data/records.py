@@ -14,7 +14,7 @@ from stancelib.data.labelling import LabelMap, resolve_labels
 from stancelib.data.parts import Part, Tally
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.labels import LabelSet
-from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Place, Statements
+from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Place, Statements, text_or_none
 
 Rows = Iterable[tuple[Place, Mapping[str, Any]]]
 
@@ -199,14 +199,6 @@ class _Reading:
 
 def _split_order(name: str) -> tuple[int, str]:
     return (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)
-
-
-def text_or_none(value: Any) -> str | None:
-    """A value as text; None for what is missing, blank or not a number."""
-    if value is None or value != value:
-        return None
-    text = value if isinstance(value, str) else str(value)
-    return text if text.strip() else None
 
 
 def _duplicate_ids(splits: Mapping[str, Statements], columns: Columns) -> list[Finding]:

@@ -161,7 +161,7 @@ def _json(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[Place, 
     """One list of objects; a ``.json`` file of JSON lines is read as such."""
     text = "".join(_lines(stream, name, encoding))
     if not text.lstrip().startswith("["):
-        yield from _json_lines(iter(text.splitlines(keepends=True)), name)
+        yield from _json_lines(io.StringIO(text), name)
         return
     try:
         records = json.loads(text)

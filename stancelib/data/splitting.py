@@ -15,10 +15,9 @@ from typing import Any
 from stancelib.data.dealing import deal, joined
 from stancelib.data.duplicates import near_duplicate_clusters
 from stancelib.data.leaving_out import check_fold, in_fold, listed_values, tied_to_left_out, wanted_values
-from stancelib.data.records import text_or_none
 from stancelib.data.times import cut, seconds
 from stancelib.errors import ConfigError, DataError, nearest
-from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Statements
+from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Statements, text_or_none
 
 GROUP = "group"
 

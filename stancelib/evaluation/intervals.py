@@ -39,10 +39,9 @@ class Interval:
 
 
 def clusters_of(statements: Statements) -> list[Hashable]:
-    """What each statement stands or falls with: its ``group``, else its target, else itself."""
-    if "group" in statements.columns:
-        return [row if value is None else value for row, value in enumerate(statements.columns["group"])]
-    return [row if target is None else target for row, target in enumerate(statements.targets)]
+    """What each statement stands or falls with: its ``group``, without such a column its target, else itself."""
+    names = statements.groups if "group" in statements.columns else statements.targets
+    return [row if name is None else name for row, name in enumerate(names)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,8 +164,8 @@ def group_positions(statements: Statements, *, seed: int) -> NDArray[np.float64]
     import numpy as np
 
     random = np.random.default_rng(seed)
-    groups = statements.columns.get("group") or [None] * len(statements)
-    names = [("text", text) if g is None else ("group", g) for g, text in zip(groups, statements.texts, strict=True)]
+    pairs = zip(statements.groups, statements.texts, strict=True)
+    names = [("text", text) if group is None else ("group", group) for group, text in pairs]
     numbers: dict[Hashable, int] = {}
     group = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int_)
     n_labels = len(statements.labels or ())

@@ -51,7 +51,8 @@ class Journal:
         run_state(folder)  # says where there is no run
         with alone(folder):
             state = run_state(folder)
-            if state.phase in ("running", "elsewhere") and state.pid != os.getpid():
+            is_ours = state.phase == "running" and state.pid == os.getpid()
+            if state.phase in ("running", "elsewhere") and not is_ours:
                 raise ConfigError(f"the run in {folder} is still going (process {state.pid} on {state.host}).")
             journal = cls.__new__(cls)
             journal._open(folder, state.uid, state.name, mode="ab")

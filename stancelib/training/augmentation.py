@@ -22,11 +22,18 @@ def augmented(statements: Statements, settings: AugmentSettings, seed: int) -> S
 
 
 def contrasts(statements: Statements) -> Statements:
-    """Those whose very text has another label towards another target."""
-    labels_of: dict[str, set[int]] = {}
-    for text, label_id in zip(statements.texts, statements.gold.tolist(), strict=True):
-        labels_of.setdefault(text, set()).add(label_id)
-    return statements.take([row for row, text in enumerate(statements.texts) if len(labels_of[text]) > 1])
+    """Those whose very text has another label towards another target; not those that were only labelled twice."""
+    readings = list(zip(statements.targets, statements.gold.tolist(), strict=True))
+    of_text: dict[str, set[tuple[str | None, int]]] = {}
+    for text, reading in zip(statements.texts, readings, strict=True):
+        of_text.setdefault(text, set()).add(reading)
+    return statements.take(
+        [
+            row
+            for row, (text, (target, label_id)) in enumerate(zip(statements.texts, readings, strict=True))
+            if any(target != other and label_id != its_label for other, its_label in of_text[text])
+        ]
+    )
 
 
 def joined_in_twos(statements: Statements, share: float, seed: int) -> Statements:

@@ -170,7 +170,9 @@ def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
         tokenizer: Tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     else:
         transformers = require("transformers", "torch")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        with _own_code_refused(folder):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options).backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
@@ -180,13 +182,26 @@ def load_network(folder: Path) -> Any:
     """The encoder as a torch module in float32 and evaluation mode, without the pooling layer that some have."""
     torch = import_torch()
     transformers = require("transformers", "torch")
-    with _quiet(transformers), torch.random.fork_rng(devices=[]):
-        network = transformers.AutoModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=torch.float32
-        )
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    with _own_code_refused(folder), _quiet(transformers), torch.random.fork_rng(devices=[]):
+        network = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, **options)
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
     return network.eval()
+
+
+@contextmanager
+def _own_code_refused(folder: Path) -> Iterator[None]:
+    """An encoder that brings Python code of its own, which transformers would ask about, is refused in one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ConfigError(
+            f"the encoder in {folder} needs Python code that lies beside it, and stancelib never runs such code. Take "
+            "an encoder of a type that transformers knows by itself."
+        ) from None
 
 
 @contextmanager

@@ -155,3 +155,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 50_000  # bytes; what tracing leaves varies, 30,000 rows are a megabyte
+
+
+def test_json_lines_in_a_json_file_may_hold_a_unicode_line_break(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"text": "one\u2028two"}\n{"text": "three"}\n', encoding="utf-8")
+    assert [row["text"] for _, row in read_rows(path)] == ["one\u2028two", "three"]

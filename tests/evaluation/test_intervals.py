@@ -96,3 +96,10 @@ def test_a_level_that_is_no_share_is_refused(level):
     said, clusters = simulated(3, 3, skill=1.0, seed=5)
     with pytest.raises(ValueError, match="level must be above 0 and below 1"):
         intervals(said, clusters, level=level)
+
+
+def test_rows_whose_group_is_blank_stand_alone_and_no_group_is_taken_for_a_row_number():
+    groups = ["", None, float("nan"), 1, 1, "b"]
+    clusters = clusters_of(Statements([*"abcdef"], ["t"] * 6, columns={"group": groups}))
+    assert len(set(clusters)) == 5
+    assert clusters[3] == clusters[4]

@@ -69,3 +69,11 @@ def test_what_is_made_follows_the_statements_themselves():
     assert found.gold.tolist() == [0, 1, 2, 0, 2, 0, 2]
     assert augmented(statements, AugmentSettings(), 0).texts == statements.texts
     assert len(augmented(make_statements(60), AugmentSettings(joined=0.5, contrasts=1), 0)) > 60
+
+
+def test_a_text_that_was_only_labelled_twice_is_no_contrast():
+    texts, targets = ["same"] * 2 + ["other"] * 2, ["t", "t", "t", "u"]
+    statements = Statements(texts, targets, LABELS, np.array([0, 1, 0, 1]))
+    assert list(contrasts(statements).texts) == ["other", "other"]
+    untargeted = Statements(texts[:2], [None, None], LABELS, np.array([0, 1]))
+    assert len(contrasts(untargeted)) == 0

@@ -125,3 +125,16 @@ def test_ranks_on_one_machine_share_its_cores(monkeypatch):
 def test_settings_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         EncoderSettings(**options)
+
+
+def test_code_that_lies_beside_an_encoder_is_never_run(tmp_path, monkeypatch):
+    folder = make_tiny_encoder(tmp_path / "encoder")
+    ran = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ConfigError, match="needs Python code that lies beside it, and stancelib never runs such code"):
+        load_network(folder)
+    assert not ran.exists()
