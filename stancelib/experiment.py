@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.analysis import check_analyses, record_analyses
 from stancelib.bundle import Bundle, save_bundle
-from stancelib.data.cleaning import raise_errors
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
@@ -33,6 +32,7 @@ from stancelib.recording import (
     describe,
     encoder_tags,
     label_counts,
+    prepared,
     record_scores,
     recorded,
     summary_note,
@@ -103,8 +103,7 @@ def run_experiment(
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
     tracker = tracker or JournalOnly()
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        raise_errors(corpus.findings)  # before the split, which may fail on what they left over
-        corpus = split(corpus) if split else corpus
+        corpus = prepared(corpus, split)
         check_data(corpus, model, evaluation.splits, journal)
         check_analyses(evaluation, corpus)
         describe(journal, corpus, {"model": family_of(model)}, identity)

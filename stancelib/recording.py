@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stancelib.data.cleaning import check_corpus, raise_errors
+from stancelib.data.mixture import without_held_out
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import headline_first, spelled
 from stancelib.journal import (
@@ -81,6 +82,16 @@ def recorded(folder: Path, name: str, tracker: Tracker, identity: Identity) -> I
     if not is_main_process():
         raise SystemExit(0)
     outcome |= {"folder": journal.folder, "url": tracker.url, "message": tracker.message}
+
+
+def prepared(corpus: Corpus, split: Callable[[Corpus], Corpus] | None) -> Corpus:
+    """The corpus as a run uses it: split, and with nothing to learn beside it that it is judged on.
+
+    Raises:
+        DataError: If its findings hold an error, or it can't be split.
+    """
+    raise_errors(corpus.findings)  # before the split, which may fail on what they left over
+    return without_held_out(split(corpus) if split else corpus)
 
 
 def check_data(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal, *, learning: bool = True) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stancelib.data.cleaning import raise_errors
 from stancelib.data.writing import write_rows
 from stancelib.evaluation.figures import learning_figure
 from stancelib.evaluation.learning import (
@@ -21,7 +20,7 @@ from stancelib.evaluation.learning import (
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.journal import Journal, JournalOnly, Tracker
 from stancelib.models.base import Model, Report, family_of, fresh_fits, learn_auxiliary, silent
-from stancelib.recording import Identity, check_data, describe, recorded
+from stancelib.recording import Identity, check_data, describe, prepared, recorded
 from stancelib.schema import TRAIN, VALIDATION, Corpus
 
 CURVE = "learning_curve"
@@ -80,8 +79,7 @@ def run_learning_curve(
     check_sizes(fractions, seeds, evaluation.n_resamples)
     name = identity.name or f"curve of {family_of(model)} {corpus.name} s{identity.seed}"
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        raise_errors(corpus.findings)
-        corpus = split(corpus) if split else corpus
+        corpus = prepared(corpus, split)
         check_data(corpus, model, (VALIDATION,), journal)
         describe(journal, corpus, {"model": family_of(model), "stage": "curve"}, identity)
         learn_auxiliary(model := copy.deepcopy(model), corpus)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from stancelib.data.duplicates import keys_of
+from stancelib.data.duplicates import near_duplicate_clusters
 from stancelib.errors import ConfigError, DataError, nearest
-from stancelib.schema import TRAIN, Auxiliary, Corpus
+from stancelib.schema import TRAIN, Auxiliary, Corpus, Finding, Statements
 
 
 def mixture(*, main: Corpus, others: Mapping[str, Corpus], weights: Mapping[str, float] | None = None) -> Corpus:
     """A corpus with auxiliary tasks: the training splits of others, each with its own labels.
 
-    A statement of another corpus that also stands in the main one's validation or test split is left out.
+    What a run trains on is cleared by ``without_held_out``, once the main corpus is split.
 
     Args:
         main: What the model is for: its labels, its splits, its scores.
@@ -31,14 +31,40 @@ def mixture(*, main: Corpus, others: Mapping[str, Corpus], weights: Mapping[str,
         )
     if low := [name for name, weight in weights.items() if not weight > 0]:
         raise ConfigError(f"weights.{low[0]} must be above 0, got {weights[low[0]]}.")
-    held_out = {key for split, part in main.splits.items() if split != TRAIN for key in keys_of(part)}
     auxiliary = []
     for name, corpus in others.items():
         if TRAIN not in corpus.splits:
             raise DataError(f"corpus '{name}' has no training split; it has {', '.join(corpus.splits)}.")
-        train = corpus.split(TRAIN)
-        fresh = [row for row, key in enumerate(keys_of(train)) if key not in held_out]
-        auxiliary.append(Auxiliary(name, train.take(fresh), float(weights.get(name, 1.0))))
+        auxiliary.append(Auxiliary(name, corpus.split(TRAIN), float(weights.get(name, 1.0))))
     name = "+".join([main.name, *others])
     findings = (*main.findings, *(finding for corpus in others.values() for finding in corpus.findings))
     return replace(main, name=name, auxiliary=tuple(auxiliary), findings=findings)
+
+
+def without_held_out(corpus: Corpus) -> Corpus:
+    """The corpus without auxiliary statements that repeat, or nearly repeat, one that it is judged on.
+
+    Args:
+        corpus: Split as the run will use it: everything but its training split is held out.
+
+    Returns:
+        The corpus; a warning among its findings says how many statements of which task were left out.
+    """
+    held_out = [part for split, part in corpus.splits.items() if split != TRAIN]
+    if not corpus.auxiliary or not held_out:
+        return corpus
+    clusters = near_duplicate_clusters(Statements.concatenate([*held_out, *(a.statements for a in corpus.auxiliary)]))
+    start = sum(map(len, held_out))
+    taken, auxiliary, findings = set(clusters[:start]), [], list(corpus.findings)
+    for task in corpus.auxiliary:
+        own, start = clusters[start : start + len(task.statements)], start + len(task.statements)
+        fresh = [row for row, cluster in enumerate(own) if cluster not in taken]
+        if fresh:
+            auxiliary.append(replace(task, statements=task.statements.take(fresh)))
+        if n_left_out := len(own) - len(fresh):
+            message = (
+                f"{n_left_out:,} of {len(own):,} statements of '{task.name}' repeat, or nearly repeat, statements that "
+                "this run is judged on; they are left out."
+            )
+            findings.append(Finding("warning", "auxiliary-held-out", message, n_left_out))
+    return replace(corpus, auxiliary=tuple(auxiliary), findings=tuple(findings))

@@ -1,11 +1,13 @@
 import pytest
 
-from stancelib.data.mixture import mixture
+from stancelib.data.mixture import mixture, without_held_out
+from stancelib.data.splitting import random
 from stancelib.errors import ConfigError, DataError
 from stancelib.experiment import run_experiment
 from stancelib.labels import LabelSet
 from stancelib.models.prior import Prior
 from stancelib.schema import Corpus, Statements
+from stancelib.sizing import run_learning_curve
 
 from ..conftest import make_corpus
 
@@ -29,12 +31,56 @@ def test_other_corpora_keep_their_labels_and_bring_their_training_rows_alone():
     assert task.statements.texts == ["sure", "not now", "maybe"]
 
 
+def mixed_with(main, *texts):
+    """The main corpus, and beside it these texts about the target of its first validation statement."""
+    target = main.split("validation").targets[0]
+    other = Statements(list(texts), [target] * len(texts), ANSWERS, ANSWERS.encode(["Yes"] * len(texts)))
+    return mixture(main=main, others={"other": Corpus("other", ANSWERS, {"train": other})})
+
+
 def test_a_statement_held_out_in_the_main_corpus_is_not_learned_beside_it():
     main = make_corpus()
-    held_out = main.split("validation")
-    other = Statements([held_out.texts[0], "new"], [held_out.targets[0], "x"], ANSWERS, ANSWERS.encode(["Yes", "No"]))
-    mixed = mixture(main=main, others={"other": Corpus("other", ANSWERS, {"train": other})})
-    assert mixed.auxiliary[0].statements.texts == ["new"]
+    text = main.split("validation").texts[0]
+    cleared = without_held_out(mixed_with(main, text, f"{text.upper()}!", "quite another one"))
+    assert cleared.auxiliary[0].statements.texts == ["quite another one"]
+    assert "2 of 3 statements of 'other' repeat" in cleared.findings[-1].message
+
+
+def test_a_near_duplicate_of_a_held_out_statement_is_not_learned_either():
+    words = " ".join(f"word{i}" for i in range(20))
+    main = make_corpus()
+    validation = main.split("validation")
+    validation.texts[0] = words
+    cleared = without_held_out(mixed_with(main, words.replace("word7", "other"), "quite another one"))
+    assert cleared.auxiliary[0].statements.texts == ["quite another one"]
+
+
+def test_a_task_all_of_whose_statements_are_held_out_is_left_out_whole():
+    main = make_corpus()
+    assert without_held_out(mixed_with(main, main.split("validation").texts[0])).auxiliary == ()
+
+
+@pytest.mark.parametrize("run", [run_experiment, run_learning_curve])
+def test_what_is_held_out_is_settled_after_the_split(run, tmp_path):
+    class Learner(Prior):
+        def learn_beside(self, auxiliary):
+            learned.extend(text for task in auxiliary for text in task.statements.texts)
+
+    learned, main = [], make_corpus()
+    train = main.split("train")
+    other = Statements(train.texts, train.targets, ANSWERS, ANSWERS.encode(["Yes", "No"] * len(train))[: len(train)])
+    corpus = mixture(main=main, others={"other": Corpus("other", ANSWERS, {"train": other})})
+    rearranged = []
+
+    def split(corpus):
+        rearranged.append(random(corpus, seed=1, validation_fraction=0.2))
+        return rearranged[0]
+
+    run(corpus=corpus, model=Learner(), folder=tmp_path / "r", split=split)
+    held_out = {text for name in ("validation", "test") for text in rearranged[0].split(name).texts}
+    assert learned
+    assert held_out & set(train.texts)
+    assert not held_out & set(learned)
 
 
 def test_the_digest_tells_mixtures_apart():
