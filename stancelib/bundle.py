@@ -6,6 +6,7 @@
     ├── manifest.json      format, family, labels by name, golden predictions, scores, data, versions
     ├── model/             what the family saved
     ├── config.json        the resolved configuration of the run
+    ├── learned.safetensors  hashes of the statements that it has learned from
     ├── README.md          the model card
     ├── MLmodel …          the same folder as an MLflow pyfunc model
     └── SHA256SUMS         a hash for every file above (``sha256sum -c SHA256SUMS`` checks it too)
@@ -25,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stancelib import card
 from stancelib.errors import BundleError, MissingExtraError, nearest
@@ -33,14 +34,31 @@ from stancelib.labels import LabelSet
 from stancelib.models.base import Model, family_class, family_names, family_of
 from stancelib.schema import Statements
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 FORMAT = 1
-SUMS = "SHA256SUMS"
+SUMS, LEARNED = "SHA256SUMS", "learned.safetensors"
 TOLERANCE = 2e-3  # of a golden probability; float32 kernels differ between machines
 GOLDEN = (
     ("We could sit down with them as soon as the ceasefire holds for a week.", "a meeting of the two delegations"),
     ("No. We will not discuss it, today or next year.", "the 4 % wage offer"),
     ("Let us set up a joint committee and start on Monday.", "a joint committee on water rights"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Fingerprints of the statements that a model rests on, see ``stancelib.data.fingerprints``; in rising order.
+
+    Args:
+        trained: Those it was trained on.
+        chosen: Those it was chosen and calibrated by.
+    """
+
+    trained: NDArray[np.uint64]
+    chosen: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,7 @@ def save_bundle(
     labels: LabelSet,
     facts: Mapping[str, Any],
     config: Mapping[str, Any] | None = None,
+    learned: Learned | None = None,
 ) -> None:
     """Write a fitted model as a bundle, all or nothing.
 
@@ -76,6 +95,7 @@ def save_bundle(
         labels: The labels of its columns.
         facts: What the manifest and the model card tell besides: ``name``, ``scores``, ``data``, ``versions`` …
         config: The resolved configuration of the run.
+        learned: The statements that it rests on; None where nobody knows.
 
     Raises:
         BundleError: If the folder exists and isn't empty.
@@ -90,6 +110,8 @@ def save_bundle(
         manifest = _manifest(model, labels, facts)
         _write_json(draft / "manifest.json", manifest)
         _write_json(draft / "config.json", config or {})
+        if learned is not None:
+            _write_learned(draft / LEARNED, learned)
         (draft / "README.md").write_text(card.model_card(manifest), encoding="utf-8")
         for name, content in card.mlflow_files(manifest).items():
             (draft / name).write_text(content, encoding="utf-8")
@@ -123,6 +145,14 @@ def load_bundle(folder: Path, *, families: Mapping[str, type[Model]] | None = No
     except Exception as error:  # whatever a damaged file makes a reader raise; safetensors has its own exception
         raise BundleError(f"the {manifest['family']} model in '{folder}' can't be read: {error}") from error
     return Bundle(folder, model, labels, manifest)
+
+
+def read_learned(folder: Path) -> Learned | None:
+    """What the model of a bundle rests on; None if the bundle, of an earlier version, doesn't tell."""
+    from safetensors.numpy import load_file
+
+    path = folder / LEARNED
+    return Learned(**load_file(path)) if path.is_file() else None
 
 
 def verify(folder: Path) -> None:
@@ -217,6 +247,12 @@ def _check_golden(model: Model, labels: LabelSet, golden: list[dict[str, Any]], 
 
 def _golden_statements() -> Statements:
     return Statements([text for text, _ in GOLDEN], [target for _, target in GOLDEN])
+
+
+def _write_learned(path: Path, learned: Learned) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"trained": learned.trained, "chosen": learned.chosen}, path)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

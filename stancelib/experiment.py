@@ -22,6 +22,7 @@ from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
 from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
+from stancelib.learned import learned_before, rests_on
 from stancelib.models.base import Model, Report, Resumable, family_of, learn_auxiliary, silent
 from stancelib.provenance import package_versions
 from stancelib.recording import (
@@ -129,7 +130,8 @@ def run_experiment(
         about = {"family": family_of(model), "uses_target": model.uses_target} | facts
         if identity.resume:
             shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
-        save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config)
+        learned = rests_on(corpus, learned_before(model))
+        save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config, learned=learned)
         shutil.rmtree(journal.folder / CHECKPOINTS, ignore_errors=True)
         size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
         journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
@@ -168,7 +170,8 @@ def evaluate_model(
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
     corpus, tracker = with_labels_of(corpus, model), tracker or JournalOnly()
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        check_data(corpus, model.bundle.model, evaluation.splits, journal, learning=False)
+        learned = {} if model.learned is None else {"the model": model.learned}
+        check_data(corpus, model.bundle.model, evaluation.splits, journal, judged=learned)
         check_analyses(evaluation, corpus)
         tags = {"model": str(model.manifest["family"]), "stage": "evaluation"}
         describe(journal, corpus, tags | encoder_tags(model.bundle.model), identity)

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.bundle import Bundle, load_bundle
+from stancelib.bundle import Bundle, Learned, load_bundle, read_learned
 from stancelib.errors import BundleError, DataError
 from stancelib.evaluation.calibration import apply_temperature
 from stancelib.evaluation.decisions import FittedDecision
@@ -58,6 +58,11 @@ class StanceModel:
         self.labels = bundle.labels
         self.temperature = float(bundle.manifest.get("temperature", 1.0))
         self.decision = FittedDecision.of(bundle.manifest.get("decision", {}))
+
+    @property
+    def learned(self) -> Learned | None:
+        """Fingerprints of the statements that it rests on; None if its bundle doesn't tell."""
+        return read_learned(self.bundle.folder)
 
     def __repr__(self) -> str:
         return f"<StanceModel {self.manifest.get('name', self.manifest['family'])}: {', '.join(self.labels)}>"

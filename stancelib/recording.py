@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from stancelib.bundle import Learned
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.data.mixture import without_held_out
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
@@ -27,10 +28,11 @@ from stancelib.journal import (
     run_state,
     signals_as_exceptions,
 )
+from stancelib.learned import learned_before, learned_findings
 from stancelib.models.base import Model
 from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
-from stancelib.schema import Corpus, Predictions
+from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions
 
 logger = logging.getLogger("stancelib")
 CONFIG, BUNDLE = "config.json", "model"
@@ -94,10 +96,29 @@ def prepared(corpus: Corpus, split: Callable[[Corpus], Corpus] | None) -> Corpus
     return without_held_out(split(corpus) if split else corpus)
 
 
-def check_data(corpus: Corpus, model: Model, splits: Sequence[str], journal: Journal, *, learning: bool = True) -> None:
-    """Stop on errors in the data; show and record the warnings."""
+def check_data(
+    corpus: Corpus,
+    model: Model,
+    splits: Sequence[str],
+    journal: Journal,
+    *,
+    judged: Mapping[str, Learned] | None = None,
+) -> None:
+    """Stop on errors in the data; show and record the warnings.
+
+    Args:
+        corpus: Split as it will be used.
+        model: What is to be trained on it, or judged.
+        splits: Those to score.
+        journal: Gets the table ``data_checks``.
+        judged: What the model rests on, where it is only judged; None where it is to be trained.
+    """
     findings = check_corpus(corpus, needs_target=model.uses_target)
-    if not learning:
+    held_out = [name for name in (VALIDATION, *splits) if name in corpus.splits and name != TRAIN]
+    if judged is None:
+        findings += learned_findings(corpus, learned_before(model), held_out, learning=True)
+    else:
+        findings += learned_findings(corpus, judged, [name for name in splits if name in corpus.splits], learning=False)
         findings = [finding for finding in findings if finding.check != "rare-label"]
     if findings:
         columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}

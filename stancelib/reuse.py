@@ -24,7 +24,7 @@ def member(source: str) -> Member:
         BundleError: If there is no sound bundle at the address.
     """
     loaded = load(source)
-    return Member(loaded.bundle.model, loaded.labels, loaded.temperature, str(source))
+    return Member(loaded.bundle.model, loaded.labels, loaded.temperature, str(source), loaded.bundle.folder)
 
 
 def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "fitted") -> Ensemble:

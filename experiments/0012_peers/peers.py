@@ -32,6 +32,7 @@ def joined(part):
 
 def with_trainer(train, parts, seed, *, options):
     """run_classification.py without its command line; dynamic padding, which changes the time and not the result."""
+    import torch
     import transformers
     from datasets import Dataset
 
@@ -45,7 +46,12 @@ def with_trainer(train, parts, seed, *, options):
     trainer = transformers.Trainer(
         model=transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(train.labels)),
         args=transformers.TrainingArguments(
-            tempfile.mkdtemp(), save_strategy="no", disable_tqdm=True, use_cpu=True, seed=seed, **options
+            tempfile.mkdtemp(),
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            seed=seed,
+            **options,
         ),
         train_dataset=encode(train).add_column("labels", train.gold.tolist()),
         data_collator=transformers.DataCollatorWithPadding(tokenizer),

@@ -113,12 +113,14 @@ class Member:
         labels: Its labels, in the order of its columns.
         temperature: What its logarithmic probabilities are divided by, above 0.
         name: Where it came from, for the record.
+        folder: Its bundle, where it has one.
     """
 
     model: Model
     labels: LabelSet
     temperature: float = 1.0
     name: str = ""
+    folder: Path | None = None
 
     def predict_proba(self, statements: Statements, labels: LabelSet) -> NDArray[np.float64]:
         """Calibrated probabilities in the order of ``labels``, shape (n_statements, n_labels)."""

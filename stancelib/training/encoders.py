@@ -90,10 +90,16 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
 
 def _inside_bundle(folder: Path) -> Path:
     """The fine-tuned encoder in a bundle or a run folder, to start another task from; else the folder itself."""
+    bundle = bundle_of_encoder(folder)
+    return bundle / "model" / "encoder" if bundle else folder
+
+
+def bundle_of_encoder(folder: Path) -> Path | None:
+    """The bundle with an encoder that a run folder, or a bundle itself, holds; None if it is neither."""
     for bundle in (folder, folder / "model"):
         if (bundle / "manifest.json").is_file() and (bundle / "model" / "encoder").is_dir():
-            return bundle / "model" / "encoder"
-    return folder
+            return bundle
+    return None
 
 
 def _packaged_folder(name: str) -> Path | None:
