@@ -18,7 +18,7 @@ from stancelib.bundle import Bundle, save_bundle
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
-from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
+from stancelib.evaluation.intervals import FEW, clusters_of, intervals, with_bounds
 from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
@@ -251,9 +251,13 @@ def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> 
     found |= decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
     if not evaluation.n_resamples:
         return found
+    clusters = clusters_of(said.statements)
+    if (n_clusters := len(set(clusters))) < FEW:
+        message = "the scored statements are in %d groups: intervals and tests on fewer than %d are rough"
+        logger.warning(message, n_clusters, FEW)
     around = intervals(
         said,
-        clusters_of(said.statements),
+        clusters,
         skip_labels=evaluation.skip_labels,
         level=evaluation.level,
         n_resamples=evaluation.n_resamples,

@@ -395,3 +395,18 @@ def test_intervals_are_made_by_the_method_that_was_asked_for(run, tmp_path):
 
 def page_of(folder):
     return (folder / "report_validation.html").read_text(encoding="utf-8")
+
+
+def test_a_run_scored_on_few_groups_says_that_its_intervals_are_rough(tmp_path, caplog):
+    corpus = make_corpus()
+    corpus.split("validation").columns["group"] = [f"g{row % 3}" for row in range(12)]
+    run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run")
+    assert "the scored statements are in 3 groups: intervals and tests on fewer than 10 are rough" in caplog.text
+
+
+def test_a_run_scored_on_a_single_group_has_scores_without_an_interval(tmp_path):
+    corpus = make_corpus()
+    corpus.split("validation").columns["group"] = ["g"] * 12
+    found = run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run").scores["validation"]
+    assert "macro_f1" in found
+    assert "macro_f1_low" not in found

@@ -206,6 +206,11 @@ def test_a_number_that_is_none_counts_as_missing(name):
     assert len(failed(run(**{name: float("nan")}))) == 1
 
 
+def test_a_number_without_an_interval_is_told_from_one_that_is_missing():
+    reason = failed(run(without="probe/pair_accuracy_"))["pair accuracy"]
+    assert reason.startswith("it was taken on a single cluster of statements, so nobody knows how sure it is")
+
+
 def test_data_without_pairs_is_told_from_probes_that_were_off():
     reason = failed(run(without="probe/pair", **{"probe/n_pairs": 0.0}))["pair accuracy"]
     assert "no two statements share their text" in reason

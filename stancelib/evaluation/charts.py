@@ -104,8 +104,9 @@ def strip(found: Interval, *, domain: tuple[float, float], reference: float | No
     if reference is not None:
         at = f"{x(reference):.1f}"
         parts.append(f'<line class="reference" x1="{at}" x2="{at}" y1="0" y2="{STRIP_HEIGHT}"/>')
-    ends = f'x1="{x(found.low):.1f}" x2="{x(found.high):.1f}"'
-    parts.append(f'<line class="interval" {ends} y1="{middle}" y2="{middle}"/>')
+    if found.known:
+        ends = f'x1="{x(found.low):.1f}" x2="{x(found.high):.1f}"'
+        parts.append(f'<line class="interval" {ends} y1="{middle}" y2="{middle}"/>')
     parts.append(f'<circle class="dot" cx="{x(found.value):.1f}" cy="{middle}" r="4"/>')
     label = f"{found.value:.3f}, interval {found.low:.3f} to {found.high:.3f}"
     return _svg(STRIP_WIDTH, STRIP_HEIGHT, label, parts, kind="strip")
@@ -115,7 +116,8 @@ def strip_domain(found: Sequence[Interval], *references: float) -> tuple[float, 
     """Ends, in tenths, between which all intervals and references lie."""
     import math
 
-    values = [*references, *(end for one in found for end in (one.low, one.high, one.value))]
+    values = [*references, *(one.value for one in found)]
+    values += [end for one in found if one.known for end in (one.low, one.high)]
     low, high = math.floor(min(values) * 10) / 10, math.ceil(max(values) * 10) / 10
     return (low, high) if high > low else (low, low + 0.1)
 

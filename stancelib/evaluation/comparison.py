@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stancelib.errors import ConfigError, DataError, nearest
-from stancelib.evaluation.intervals import ClusterSums, Interval
+from stancelib.evaluation.intervals import ClusterSums, Interval, quantiles, tails
 from stancelib.evaluation.metrics import LOWER_IS_BETTER, OF_PROBABILITIES
 from stancelib.evaluation.paired import drawn_differences, swapped_differences
 from stancelib.evaluation.slices import SliceRule, rows_by_slice, shared_score, take
@@ -245,18 +246,17 @@ def _differences(
     whole = [one.whole() for one in sums]
     drawn = drawn_differences(sums, n_resamples, seed)
     swapped = swapped_differences(sums, n_permutations, seed + 1)
-    found = {}
+    found, n_clusters = {}, len(sums[0].sums)
     for name in names:
         observed = float(whole[1][name][0] - whole[0][name][0])
-        low, high = np.quantile(drawn[name], [(1 - level) / 2, (1 + level) / 2])
         extreme = int(np.sum(abs(swapped[name]) >= abs(observed) - 1e-12))
         found[name] = Difference(
             name=name,
             first=float(whole[0][name][0]),
             second=float(whole[1][name][0]),
-            interval=Interval(observed, float(low), float(high)),
+            interval=Interval(observed, *quantiles(drawn[name], tails(level, n_clusters))),
             p_value=(extreme + 1) / (n_permutations + 1),
-            detectable=detectable_difference(float(drawn[name].std()), level=level),
+            detectable=detectable_difference(float(drawn[name].std()), n_clusters, level=level),
         )
     return found
 
@@ -280,11 +280,26 @@ def mcnemar(n_only_first: int, n_only_second: int) -> float:
     return float(binomtest(n_only_first, n).pvalue) if n else 1.0
 
 
-def detectable_difference(standard_error: float, *, level: float = 0.95, power: float = POWER) -> float:
-    """The true difference that a two-sided test at ``1 - level`` finds with this power."""
-    from scipy.special import ndtri
+def detectable_difference(
+    standard_error: float, n_clusters: int, *, level: float = 0.95, power: float = POWER
+) -> float:
+    """The true difference that a two-sided test at ``1 - level`` finds with this power.
 
-    return float(standard_error * (ndtri((1 + level) / 2) + ndtri(power)))
+    Args:
+        standard_error: The standard deviation of the difference over resamples of the clusters.
+        n_clusters: How many there are; with a single one, no difference is large enough: infinity.
+        level: One minus the significance level, in (0, 1).
+        power: Chance of finding it, in (0, 1).
+
+    References:
+        Bloom (1995), Minimum Detectable Effects: with Student's t for the number of clusters.
+    """
+    from scipy.special import stdtrit
+
+    if n_clusters < 2:
+        return math.inf
+    multiples = stdtrit(n_clusters - 1, (1 + level) / 2) + stdtrit(n_clusters - 1, power)
+    return float(standard_error * math.sqrt(n_clusters / (n_clusters - 1)) * multiples)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -7,6 +7,7 @@ G clusters, K labels, R resamples, D sums.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Method = Literal["percentile", "bca"]
 Scores = dict[str, "NDArray[np.float64]"]
 CHUNK = 256
+FEW = 10  # clusters; with fewer, nobody knows how much clusters differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,29 @@ class Interval:
 
     Args:
         value: The score on all statements.
-        low: Lower end.
-        high: Upper end.
+        low: Lower end; NaN where a single cluster leaves nothing to resample.
+        high: Upper end, likewise.
     """
 
     value: float
     low: float
     high: float
 
+    @property
+    def known(self) -> bool:
+        """Whether there was anything to resample."""
+        return not math.isnan(self.low)
+
 
 def clusters_of(statements: Statements) -> list[Hashable]:
-    """What each statement stands or falls with: its ``group``, without such a column its target, else itself."""
-    names = statements.groups if "group" in statements.columns else statements.targets
+    """What each statement stands or falls with: its ``group``, without such a column its target, else itself.
+
+    Fewer than ``FEW`` targets are not drawn: they are the targets that one wants to know about, and an interval holds
+    for further statements towards these.
+    """
+    names: Sequence[Hashable | None] = statements.groups if "group" in statements.columns else statements.targets
+    if "group" not in statements.columns and len(set(names) - {None}) < FEW:
+        names = [None] * len(statements)
     return [row if name is None else name for row, name in enumerate(names)]
 
 
@@ -165,13 +178,14 @@ def intervals(
         seed: Of the draws.
 
     Returns:
-        An interval per score, by name. With a single cluster nothing can be resampled: the ends equal the value.
+        An interval per score, by name. With a single cluster nothing can be resampled: the ends are NaN.
 
     Raises:
         ValueError: If ``level`` is not in (0, 1).
 
     References:
-        Efron, Tibshirani (1993), An Introduction to the Bootstrap; Davison, Hinkley (1997), section 3.8 on clusters.
+        Efron, Tibshirani (1993), An Introduction to the Bootstrap; Davison, Hinkley (1997), section 3.8 on clusters;
+        Hesterberg (2015), What Teachers Should Know About the Bootstrap, on few clusters.
     """
     import numpy as np
 
@@ -181,35 +195,64 @@ def intervals(
     value = sums.whole()
     totals = [drawn @ sums.sums for drawn in resamples(len(sums.sums), n_resamples, seed)]
     drawn_scores = sums.scores(np.concatenate(totals))
-    tails = dict.fromkeys(value, ((1 - level) / 2, (1 + level) / 2))
-    if method == "bca" and len(sums.sums) > 1:
-        tails = _corrected(sums, value, drawn_scores, level)
+    outer = tails(level, len(sums.sums))
+    corrected = _corrected(sums, value, drawn_scores, outer) if method == "bca" and len(sums.sums) > 1 else {}
     return {
-        name: Interval(float(value[name][0]), *(float(end) for end in np.quantile(drawn_scores[name], tails[name])))
+        name: Interval(float(value[name][0]), *quantiles(drawn_scores[name], corrected.get(name, outer)))
         for name in value
     }
 
 
-def _corrected(sums: ClusterSums, value: Scores, drawn: Scores, level: float) -> dict[str, tuple[float, float]]:
+def tails(level: float, n_clusters: int) -> tuple[float, float]:
+    """The two quantiles of the bootstrap distribution that hold the true score with this probability.
+
+    They lie further out than ``(1 ± level) / 2`` the fewer clusters there are, as Student's t does: clusters drawn from
+    a few differ less than those that weren't seen. With a single cluster they are NaN.
+
+    References:
+        Hesterberg (2015), What Teachers Should Know About the Bootstrap: the expanded percentile interval.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    if n_clusters < 2:
+        return math.nan, math.nan
+    spread = math.sqrt(n_clusters / (n_clusters - 1)) * stdtrit(n_clusters - 1, (1 + level) / 2)
+    return float(ndtr(-spread)), float(ndtr(spread))
+
+
+def quantiles(drawn: NDArray[np.float64], ends: tuple[float, float]) -> tuple[float, float]:
+    """What lies at the two quantiles of the drawn scores; NaN where they are."""
+    import numpy as np
+
+    if math.isnan(ends[0]):
+        return math.nan, math.nan
+    low, high = np.quantile(drawn, ends)
+    return float(low), float(high)
+
+
+def _corrected(
+    sums: ClusterSums, value: Scores, drawn: Scores, outer: tuple[float, float]
+) -> dict[str, tuple[float, float]]:
     """The quantiles that BCa takes instead of the plain ones."""
     import numpy as np
     from scipy.special import ndtr, ndtri
 
     left_out = sums.scores(sums.sums.sum(axis=0) - sums.sums)
-    tails = {}
+    found = {}
     for name in value:
         below = (np.sum(drawn[name] < value[name]) + 0.5 * np.sum(drawn[name] == value[name])) / len(drawn[name])
         bias = ndtri(np.clip(below, 1e-6, 1 - 1e-6))
         spread = left_out[name].mean() - left_out[name]
         cubed, squared = (spread**3).sum(), (spread**2).sum()
         skew = cubed / (6 * squared**1.5) if squared > 0 else 0.0
-        ends = [bias + ndtri(tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
+        ends = [bias + ndtri(tail) for tail in outer]
         low, high = (float(ndtr(bias + end / (1 - skew * end))) for end in ends)
-        tails[name] = (low, high)
-    return tails
+        found[name] = (low, high)
+    return found
 
 
 def with_bounds(found: Mapping[str, Interval]) -> dict[str, float]:
-    """Interval ends as metrics: ``macro_f1_low``, ``macro_f1_high`` and so on."""
-    low = {f"{name}_low": interval.low for name, interval in found.items()}
-    return low | {f"{name}_high": interval.high for name, interval in found.items()}
+    """Interval ends as metrics: ``macro_f1_low``, ``macro_f1_high`` and so on; none where they are NaN."""
+    known = {name: interval for name, interval in found.items() if interval.known}
+    low = {f"{name}_low": interval.low for name, interval in known.items()}
+    return low | {f"{name}_high": interval.high for name, interval in known.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stancelib.errors import DataError
 from stancelib.evaluation.comparison import compare
-from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resamples
+from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, quantiles, resamples, tails, with_bounds
 from stancelib.evaluation.slices import take
 from stancelib.schema import Judge, Predictions, Statements
 
@@ -73,7 +73,7 @@ class TargetProbe:
         for name in ("target_reliance", "swap_reliance", "pair_accuracy", "gap"):
             if (interval := getattr(self, name)) is not None:
                 title = "gap_to_control" if name == "gap" else name
-                found |= {title: interval.value, f"{title}_low": interval.low, f"{title}_high": interval.high}
+                found |= {title: interval.value, **with_bounds({title: interval})}
         return {f"{PREFIX}/{name}": value for name, value in found.items() if value is not None}
 
     def gate(
@@ -96,6 +96,8 @@ class TargetProbe:
         return [
             f"{name} is {found.value:.3f} [{found.low:.3f}, {found.high:.3f}], and must be above {bound:g} "
             "with its whole interval."
+            if found.known
+            else f"{name} is {found.value:.3f} on a single cluster, and nobody knows how sure that is."
             for name, found, bound in asked
             if found is not None and bound is not None and not found.low > bound
         ]
@@ -242,8 +244,8 @@ class _Measure:
         numbers = [order[cluster] for cluster in clusters]
         sums = np.column_stack([np.bincount(numbers, weights=values) for values in (hits, totals)])
         drawn = np.concatenate([counts @ sums for counts in resamples(len(sums), self.n_resamples, self.seed)])
-        ends = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - self.level) / 2, (1 + self.level) / 2])
-        return Interval(float(hits.sum() / totals.sum()), float(ends[0]), float(ends[1]))
+        ends = quantiles(drawn[:, 0] / drawn[:, 1], tails(self.level, len(sums)))
+        return Interval(float(hits.sum() / totals.sum()), *ends)
 
 
 def _probe_pairs(judge: Judge, own: Predictions, measure: _Measure) -> tuple[int, float | None, _Maybe, _Maybe]:

@@ -40,8 +40,10 @@ def spell(score: str) -> str:
 
 
 def with_interval(found: Interval, *, signed: bool = False) -> str:
-    """``0.762 [0.728, 0.795]``, or with signs."""
+    """``0.762 [0.728, 0.795]``, or with signs; the value alone where a single cluster gives no interval."""
     form = "+.3f" if signed else ".3f"
+    if not found.known:
+        return f"{found.value:{form}} (one cluster: no interval)".replace("-", "−")
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]".replace("-", "−")
 
 
@@ -90,9 +92,7 @@ def _is_below(one: Slice, ends: Interval, found: Slices) -> bool:
 def _score(scores: Mapping[str, float], headline: str) -> Iterator[Verdict]:
     around = interval_of(scores, headline)
     if around is None:
-        yield Verdict(
-            "neutral", "How good?", f"{spell(headline)} is {scores[headline]:.3f}; no interval was asked for."
-        )
+        yield Verdict("neutral", "How good?", f"{spell(headline)} is {scores[headline]:.3f}; it has no interval.")
         return
     width = around.high - around.low
     unsure = f" An interval {width:.2f} wide tells coarse differences only." if width > WIDE else ""

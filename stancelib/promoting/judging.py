@@ -18,6 +18,7 @@ from stancelib.schema import Predictions
 BEHAVIOUR = "behaviour/"
 LEFT_OUT, EXACT = "nothing: left out", 1e-9
 JUDGED_ANEW = "judge the champion on these statements with rescore_champion: true in a policy of your own."
+ONE_CLUSTER = "it was taken on a single cluster of statements, so nobody knows how sure it is; score more data"
 PROBES = ("target_reliance", "pair_accuracy", "gap_to_control")
 
 
@@ -219,7 +220,7 @@ def _probe(candidate: Candidate, name: str, bound: float) -> Iterator[Check]:
     title, required = name.replace("_", " "), f"above {bound:g} with its whole interval"
     value, low, high = (candidate.metrics.get(f"probe/{name}{end}", math.nan) for end in ("", "_low", "_high"))
     if math.isnan(low):
-        why = _why_not_probed(candidate, name)
+        why = _why_not_probed(candidate, name) if math.isnan(value) else ONE_CLUSTER
         yield _missing(title, required, f"{why}, {_or_left_out(f'min_{name}')}")
     else:
         reason = "" if low > bound else _not_proved(candidate, name)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.comparison import compare, compare_slices, detectable_difference, holm, mcnemar
@@ -85,9 +86,19 @@ def test_flips_are_the_rows_that_one_model_alone_gets_right():
 
 def test_the_detectable_difference_is_found_four_times_out_of_five():
     error = 0.02
-    true = detectable_difference(error)
+    true = detectable_difference(error, 10_000)
     draws = np.random.default_rng(0).normal(true, error, size=100_000)
     assert (abs(draws) > 1.96 * error).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_with_few_clusters_a_difference_must_be_larger_to_be_found_as_often():
+    n_clusters, spread = 8, 0.1
+    error = spread / np.sqrt(n_clusters) * np.sqrt((n_clusters - 1) / n_clusters)  # as resampling finds it
+    true = detectable_difference(error, n_clusters)
+    draws = np.random.default_rng(0).normal(true, spread, size=(50_000, n_clusters))
+    assert (ttest_1samp(draws, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.03)
+    assert true > 1.1 * detectable_difference(error, 10_000)
+    assert detectable_difference(error, 1) == np.inf
 
 
 def test_other_statements_are_refused():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stancelib.evaluation.intervals import Interval, clusters_of, intervals, with_bounds
+from stancelib.evaluation.intervals import Interval, clusters_of, intervals, tails, with_bounds
 from stancelib.evaluation.metrics import scores
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
@@ -24,10 +24,10 @@ def simulated(n_clusters, size, *, skill, seed, shared=0.0):
     ).tolist()
 
 
-def share_of_intervals_that_hold(truth, *, by_cluster, method="percentile", n_rounds=200):
+def share_of_intervals_that_hold(truth, *, by_cluster, method="percentile", n_rounds=200, n_clusters=60, size=5):
     held = 0
     for seed in range(n_rounds):
-        said, clusters = simulated(60, 5, skill=1.0, seed=seed, shared=1.0)
+        said, clusters = simulated(n_clusters, size, skill=1.0, seed=seed, shared=1.0)
         rows = clusters if by_cluster else list(range(len(clusters)))
         found = intervals(said, rows, n_resamples=400, method=method, seed=seed)["macro_f1"]
         held += found.low <= truth <= found.high
@@ -43,6 +43,20 @@ def truth():
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_intervals_hold_the_true_score_at_their_level(truth, method):
     assert 0.90 <= share_of_intervals_that_hold(truth, by_cluster=True, method=method) <= 0.99
+
+
+@pytest.mark.parametrize(("n_clusters", "lowest"), [(5, 0.86), (8, 0.9), (12, 0.9)])
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_intervals_of_few_clusters_are_wider_and_nearly_hold_too(truth, method, n_clusters, lowest):
+    share = share_of_intervals_that_hold(truth, by_cluster=True, method=method, n_clusters=n_clusters, size=40)
+    assert lowest <= share <= 0.99
+
+
+def test_the_ends_move_out_with_fewer_clusters_and_to_the_plain_ones_with_many():
+    spans = [tails(0.95, n_clusters) for n_clusters in (2, 5, 20, 100, 10**6)]
+    assert [low for low, _ in spans] == sorted(low for low, _ in spans)
+    assert spans[-1] == pytest.approx((0.025, 0.975), abs=1e-5)
+    assert all(low + high == pytest.approx(1) for low, high in spans)
 
 
 def test_resampling_rows_of_clustered_data_claims_too_much(truth):
@@ -71,7 +85,9 @@ def test_a_single_cluster_leaves_nothing_to_resample():
     said, _ = simulated(1, 30, skill=1.0, seed=3)
     for method in ("percentile", "bca"):
         found = intervals(said, [0] * 30, n_resamples=20, method=method)["macro_f1"]
-        assert found.low == found.high == pytest.approx(found.value)
+        assert np.isnan([found.low, found.high]).all()
+        assert not found.known
+        assert with_bounds({"macro_f1": found}) == {}
 
 
 def test_same_seed_same_interval():
@@ -81,10 +97,19 @@ def test_same_seed_same_interval():
 
 
 def test_statements_stand_with_their_group_else_their_target_else_alone():
-    texts, targets = ["x", "y", "z"], ["t", "t", None]
-    assert clusters_of(Statements(texts, targets, columns={"group": ["g", "g", None]})) == ["g", "g", 2]
-    assert clusters_of(Statements(texts, targets)) == ["t", "t", 2]
-    assert clusters_of(Statements(texts, [None] * 3)) == [0, 1, 2]
+    texts, targets = [f"s{row}" for row in range(12)], ["t", "t", *(f"t{row}" for row in range(9)), None]
+    assert clusters_of(Statements(texts, targets, columns={"group": ["g", "g", *[None] * 10]})) == [
+        "g",
+        "g",
+        *range(2, 12),
+    ]
+    assert clusters_of(Statements(texts, targets)) == [*targets[:-1], 11]
+    assert clusters_of(Statements(texts, [None] * 12)) == [*range(12)]
+
+
+def test_fewer_targets_than_ten_are_no_sample_of_targets():
+    targets = [f"t{row % 9}" for row in range(36)]
+    assert clusters_of(Statements(["s"] * 36, targets)) == [*range(36)]
 
 
 def test_bounds_become_metrics():

@@ -68,6 +68,14 @@ def test_an_oracle_passes_the_gate():
     assert found.swapped == 0.0
 
 
+def test_a_single_pair_proves_nothing():
+    statements = planted().take([0, 1])
+    found = probe_target(judge_by(oracle), statements, **FEW)
+    assert found.metrics()["probe/pair_accuracy"] == 1.0
+    assert "probe/pair_accuracy_low" not in found.metrics()
+    assert "pair accuracy is 1.000 on a single cluster" in found.gate()[1]
+
+
 def test_a_target_blind_model_fails_with_reliance_and_pair_accuracy_of_exactly_zero():
     statements = planted()
     found = probe_target(judge_by(target_blind), statements, controls=controls_of(statements), **FEW)

@@ -246,7 +246,7 @@ def test_a_report_without_intervals_findings_or_errors_is_a_whole_page():
     bare = Report(title="x", split="test", predictions=said, scores=scores(said), evaluation=Evaluation(n_resamples=0))
     found = Page(bare.html())
     assert found.broken == []
-    assert "no interval was asked for" in found.words
+    assert "it has no interval" in found.words
     assert not [a for tag, a in found.tags if a.get("id") in ("target", "slices", "behaviour", "errors")]
     assert "macro-F1" in markdown(bare)
 
