@@ -18,8 +18,11 @@ def main() -> None:
     with (HERE / "results.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             panels[row["data"]].append(row)
-    figure, axes = plt.subplots(1, len(panels), figsize=(9 * len(panels), 3.5), squeeze=False, layout="constrained")
-    for axis, (data, rows) in zip(axes[0], panels.items(), strict=True):
+    heights = [max(2, len({row["family"] for row in rows})) for rows in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(9, 0.42 * sum(heights) + len(panels)), height_ratios=heights, layout="constrained"
+    )
+    for axis, (data, rows) in zip(axes, panels.items(), strict=True):
         families = list(dict.fromkeys(row["family"] for row in rows))
         for row in rows:
             place = families.index(row["family"]) + 0.15 * (int(row["seed"]) - 1)
