@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Method = Literal["percentile", "bca"]
 Scores = dict[str, "NDArray[np.float64]"]
-CHUNK = 256
+CHUNK = 2**20  # draws at once: 8 MiB
 FEW = 10  # clusters; with fewer, nobody knows how much clusters differ
 
 
@@ -142,18 +142,28 @@ def _matthews(
     return correlation
 
 
-def resamples(n_clusters: int, n_resamples: int, seed: int) -> list[NDArray[np.float64]]:
-    """How often each cluster is drawn in each resample: chunks of shape (≤ 256, n_clusters)."""
+def resampled_totals(sums: Sequence[NDArray[np.float64]], n_resamples: int, seed: int) -> list[NDArray[np.float64]]:
+    """Totals of each table of sums in the same resamples of its clusters.
+
+    Args:
+        sums: Tables of shape (n_clusters, n_sums); those of several models are drawn together.
+        n_resamples: How many.
+        seed: Of the draws.
+
+    Returns:
+        For each table, shape (n_resamples, n_sums).
+    """
     import numpy as np
 
-    random = np.random.default_rng(seed)
-    chunks = []
-    for start in range(0, n_resamples, CHUNK):
-        drawn = random.integers(n_clusters, size=(min(CHUNK, n_resamples - start), n_clusters))
-        offsets = np.arange(len(drawn))[:, None] * n_clusters
-        counts = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * n_clusters)
-        chunks.append(counts.reshape(len(drawn), n_clusters).astype(np.float64))
-    return chunks
+    whole, ends = np.concatenate(sums, axis=1), np.cumsum([one.shape[1] for one in sums])[:-1]
+    n_clusters, random = len(whole), np.random.default_rng(seed)
+    size, totals = max(1, CHUNK // n_clusters), []
+    for start in range(0, n_resamples, size):
+        drawn = random.integers(n_clusters, size=(min(size, n_resamples - start), n_clusters))
+        drawn += np.arange(len(drawn))[:, None] * n_clusters
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        totals.append(counts.astype(np.float64) @ whole)
+    return np.split(np.concatenate(totals), ends, axis=1)
 
 
 def intervals(
@@ -187,14 +197,12 @@ def intervals(
         Efron, Tibshirani (1993), An Introduction to the Bootstrap; Davison, Hinkley (1997), section 3.8 on clusters;
         Hesterberg (2015), What Teachers Should Know About the Bootstrap, on few clusters.
     """
-    import numpy as np
-
     if not 0 < level < 1:
         raise ValueError(f"level must be above 0 and below 1, got {level}.")
     sums = ClusterSums.of(predictions, clusters, skip_labels)
     value = sums.whole()
-    totals = [drawn @ sums.sums for drawn in resamples(len(sums.sums), n_resamples, seed)]
-    drawn_scores = sums.scores(np.concatenate(totals))
+    (totals,) = resampled_totals([sums.sums], n_resamples, seed)
+    drawn_scores = sums.scores(totals)
     outer = tails(level, len(sums.sums))
     corrected = _corrected(sums, value, drawn_scores, outer) if method == "bca" and len(sums.sums) > 1 else {}
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stancelib.errors import ConfigError, DataError
-from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resamples
+from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resampled_totals
 from stancelib.schema import Judge, Statements
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def _scored(sums: Sequence[ClusterSums], score: str, n_resamples: int) -> tuple[
     values = [one.whole() for one in sums]
     if score not in values[0]:
         raise ConfigError(f"score must be one of {', '.join(values[0])}, got {score!r}.")
-    chunks = resamples(len(sums[0].sums), n_resamples, seed=0)
-    drawn = [one.scores(np.concatenate([counts @ one.sums for counts in chunks]))[score] for one in sums]
+    totals = resampled_totals([one.sums for one in sums], n_resamples, seed=0)
+    drawn = [one.scores(total)[score] for one, total in zip(sums, totals, strict=True)]
     return [float(value[score][0]) for value in values], np.mean(drawn, axis=0)
 
 

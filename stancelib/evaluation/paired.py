@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stancelib.evaluation.intervals import ClusterSums, Scores, resamples
+from stancelib.evaluation.intervals import ClusterSums, Scores, resampled_totals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,7 @@ def drawn_differences(sums: Sequence[ClusterSums], n_resamples: int, seed: int) 
         drawn_RU = np.random.default_rng(seed).multinomial(n, counts / n, size=n_resamples).astype(np.float64)
         totals = np.split(drawn_RU @ both_UD, len(sums), axis=1)
     else:
-        chunks = resamples(n, n_resamples, seed)
-        totals = [np.concatenate([drawn @ one.sums for drawn in chunks]) for one in sums]
+        totals = resampled_totals([one.sums for one in sums], n_resamples, seed)
     return _gaps(sums, totals)
 
 

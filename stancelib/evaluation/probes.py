@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from stancelib.errors import DataError
 from stancelib.evaluation.comparison import compare
-from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, quantiles, resamples, tails, with_bounds
+from stancelib.evaluation.intervals import (
+    ClusterSums,
+    Interval,
+    clusters_of,
+    quantiles,
+    resampled_totals,
+    tails,
+    with_bounds,
+)
 from stancelib.evaluation.slices import take
 from stancelib.schema import Judge, Predictions, Statements
 
@@ -242,8 +250,8 @@ class _Measure:
 
         order = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
         numbers = [order[cluster] for cluster in clusters]
-        sums = np.column_stack([np.bincount(numbers, weights=values) for values in (hits, totals)])
-        drawn = np.concatenate([counts @ sums for counts in resamples(len(sums), self.n_resamples, self.seed)])
+        sums = np.column_stack([np.bincount(numbers, weights=values) for values in (hits, totals)]).astype(float)
+        (drawn,) = resampled_totals([sums], self.n_resamples, self.seed)
         ends = quantiles(drawn[:, 0] / drawn[:, 1], tails(self.level, len(sums)))
         return Interval(float(hits.sum() / totals.sum()), *ends)
 

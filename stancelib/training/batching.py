@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WINDOW = 50
+ENCODED_AT_ONCE = 1024  # the tokenizer's own rows take some kilobytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,12 @@ class TokenRows:
         """Tokens of each row, shape (n_rows,)."""
         return self.starts[1:] - self.starts[:-1]
 
-    def batch(self, rows: Sequence[int] | NDArray[np.int_], *, to_tokens: int = 0) -> dict[str, Any]:
-        """Padded tensors of these rows, each of shape (n_rows, n_tokens), under the encoder's argument names.
-
-        Args:
-            rows: Which rows.
-            to_tokens: Pad to at least this length.
-        """
+    def batch(self, rows: Sequence[int] | NDArray[np.int_]) -> dict[str, Any]:
+        """Padded tensors of these rows, each of shape (n_rows, n_tokens), under the encoder's argument names."""
         import numpy as np
         import torch
 
-        longest = max(to_tokens, *(int(self.starts[row + 1] - self.starts[row]) for row in rows))
+        longest = max(int(self.starts[row + 1] - self.starts[row]) for row in rows)
         ids_BT = np.full((len(rows), longest), self.padding_id, np.int64)
         segments_BT = np.zeros((len(rows), longest), np.int64)
         mask_BT = np.zeros((len(rows), longest), np.int64)
@@ -72,17 +68,16 @@ def tokenize(
     """Tokens of each statement, behind its target where there are targets; an absent target counts as an empty one."""
     import numpy as np
 
-    inputs = (
-        list(texts) if targets is None else [(target or "", text) for target, text in zip(targets, texts, strict=True)]
-    )
-    encodings = tokenizer.encode_batch(inputs)
-    starts = np.zeros(len(encodings) + 1, np.int64)
-    np.cumsum([len(encoding.ids) for encoding in encodings], out=starts[1:])
-    ids, segments = np.zeros(starts[-1], np.int32), np.zeros(starts[-1], np.int8)
-    for i, encoding in enumerate(encodings):
-        ids[starts[i] : starts[i + 1]] = encoding.ids
-        segments[starts[i] : starts[i + 1]] = encoding.type_ids
-    return TokenRows(ids, segments, starts, padding_id)
+    ids, segments, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int8)], [0]
+    for start in range(0, len(texts), ENCODED_AT_ONCE):
+        window: Sequence[Any] = texts[start : start + ENCODED_AT_ONCE]
+        if targets is not None:
+            window = [(target or "", text) for target, text in zip(targets[start:], window, strict=False)]
+        encodings = tokenizer.encode_batch(window)
+        ids += [np.array(encoding.ids, np.int32) for encoding in encodings]
+        segments += [np.array(encoding.type_ids, np.int8) for encoding in encodings]
+        lengths += [len(encoding.ids) for encoding in encodings]
+    return TokenRows(np.concatenate(ids), np.concatenate(segments), np.cumsum(lengths, dtype=np.int64), padding_id)
 
 
 def bucketed(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int_]]:

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,17 @@ def test_a_single_cluster_leaves_nothing_to_resample():
         assert np.isnan([found.low, found.high]).all()
         assert not found.known
         assert with_bounds({"macro_f1": found}) == {}
+
+
+def test_memory_does_not_grow_with_the_resamples():
+    said, clusters = simulated(20_000, 1, skill=1.0, seed=6)
+    peaks = []
+    for n_resamples in (100, 800):
+        tracemalloc.start()
+        intervals(said, clusters, n_resamples=n_resamples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 20_000 * 8 * 100  # an eighth of what 800 resamples would take at once
 
 
 def test_same_seed_same_interval():

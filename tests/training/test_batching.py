@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from stancelib.training import batching
 from stancelib.training.batching import bucketed, by_length, tokenize
 from stancelib.training.encoders import load_tokenizer
 
@@ -59,3 +62,21 @@ def test_long_statement_is_cut_and_its_target_kept(tokenizer):
     rows = tokenize(tokenizer, ["we said " * 5000], ["the truce"])
     assert rows.lengths.tolist() == [16]
     assert tokenizer.decode(rows.ids.tolist()).startswith("[CLS] the truce [SEP] we said")
+
+
+def test_tokens_are_the_same_however_many_rows_are_encoded_at_once(tokenizer, monkeypatch):
+    texts, targets = [f"we said {'the plan ' * n}" for n in range(5)], ["the truce", None, "we", "", "the plan"]
+    whole = tokenize(tokenizer, texts, targets)
+    asked = []
+    encode = tokenizer.encode_batch
+    monkeypatch.setattr(batching, "ENCODED_AT_ONCE", 2)
+    watched = SimpleNamespace(encode_batch=lambda rows: asked.append(len(rows)) or encode(rows))
+    parts = tokenize(watched, texts, targets)
+    assert asked == [2, 2, 1]
+    for name in ("ids", "segments", "starts"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+        assert getattr(whole, name).dtype == getattr(parts, name).dtype
+
+
+def test_no_rows_have_no_tokens(tokenizer):
+    assert len(tokenize(tokenizer, [], [])) == 0
