@@ -192,9 +192,9 @@ class CrossEncoder:
 
     def _build(self, folder: Path) -> Any:
         encoder = load_network(folder)
-        freeze(encoder, self.freeze)
         if self.freeze.lora is not None:
             encoder = add_lora(encoder, self.freeze.lora, self.seed)
+        freeze(encoder, self.freeze)
         options: dict[str, Any] = {"pooling": self.encoder.pooling, "dropout": self.loss.dropout, "seed": self.seed}
         n_outputs = len(self.labels_) + sum(len(training_labels(task.statements)) for task in self._auxiliary)
         return make_classifier(encoder, n_outputs, **options)

@@ -121,10 +121,11 @@ def replayed_layers(network: Any, n_layers: int, all_rows: Sequence[TokenRows]) 
 
     Yields:
         The replay; None, and an encoder that stays whole, where nothing is frozen, where the activations would take
-        more than 2 GiB, or where the encoder is built so that a replay changes its output.
+        more than 2 GiB, or where the encoder is built so that there can't be one, or it would change its output.
     """
     n_bytes = 4 * network.encoder.config.hidden_size * sum(int(rows.starts[-1]) for rows in all_rows)
-    replay = Replay(network, n_layers, all_rows) if n_layers and n_bytes <= LIMIT_BYTES else None
+    possible = n_layers and n_bytes <= LIMIT_BYTES and hasattr(network.encoder, "embeddings")
+    replay = Replay(network, n_layers, all_rows) if possible else None
     if replay is None or not replay.is_faithful(all_rows[0]):
         yield None
         return

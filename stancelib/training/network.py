@@ -5,7 +5,6 @@ Shapes: B rows in a batch, T tokens, D dimensions, K labels.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,6 @@ from stancelib.training.batching import TokenRows
 from stancelib.training.settings import FreezeSettings, LoraSettings, OptimizerSettings
 from stancelib.training.vectors import pool
 
-_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 _NO_SEGMENTS = ("mpnet", "distilbert", "modernbert")
 
 
@@ -27,7 +25,7 @@ def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: floa
         encoder: The module that ``load_network`` returns; it becomes part of this one.
         n_outputs: Labels.
         pooling: See ``EncoderSettings``.
-        dropout: Of every dropout layer; None keeps the encoder's own.
+        dropout: Of every dropout layer but those of adapters, and of attention; None keeps the encoder's own.
         seed: For the head's weights.
     """
     import torch
@@ -50,10 +48,19 @@ def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: floa
             torch.nn.init.normal_(network.get_parameter("head.weight"), std=0.02)
             torch.nn.init.zeros_(network.get_parameter("head.bias"))
     if dropout is not None:
-        for module in encoder.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = dropout
+        _set_dropout(encoder, dropout)
     return network
+
+
+def _set_dropout(encoder: Any, dropout: float) -> None:
+    """Also where attention keeps its share as a plain number; adapters have a dropout of their own."""
+    import torch
+
+    for name, module in encoder.named_modules():
+        if isinstance(module, torch.nn.Dropout) and "lora_dropout" not in name:
+            module.p = dropout
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = dropout
 
 
 def keep_outputs(network: Any, n_outputs: int) -> None:
@@ -83,14 +90,36 @@ def encoder_layers(encoder: Any) -> Any:
     Raises:
         ConfigError: If it has none that can be told apart.
     """
+    layers = _layers_or_none(encoder)
+    if layers is None:
+        raise ConfigError(
+            f"the layers of a '{encoder.config.model_type}' encoder can't be told apart; set freeze.layers to 0."
+        )
+    return layers
+
+
+def _layers_or_none(encoder: Any) -> Any:
     import torch
 
     for module in encoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == encoder.config.num_hidden_layers:
             return module
-    raise ConfigError(
-        f"the layers of a '{encoder.config.model_type}' encoder can't be told apart; set freeze.layers to 0."
-    )
+    return None
+
+
+def embeddings_of(encoder: Any) -> Any:
+    """The largest part of the encoder that holds its word embeddings and none of its layers.
+
+    In some encoders these are the word embeddings alone, in others also those of positions and segments, and a norm.
+    """
+    words, layers = encoder.get_input_embeddings(), _layers_or_none(encoder)
+    if layers is None:
+        return getattr(encoder, "embeddings", words)
+    for module in encoder.modules():  # each before its children
+        inside = set(module.modules())
+        if words in inside and layers not in inside:
+            return module
+    raise AssertionError("an encoder holds its own word embeddings")
 
 
 def freeze(encoder: Any, settings: FreezeSettings) -> None:
@@ -100,16 +129,14 @@ def freeze(encoder: Any, settings: FreezeSettings) -> None:
         ConfigError: If the encoder has fewer layers.
     """
     if settings.embeddings or settings.layers:
-        for name, weight in encoder.named_parameters():
-            if "embeddings" in name and not _LAYER.search(name):
-                weight.requires_grad_(False)
+        embeddings_of(encoder).requires_grad_(False)
     if not settings.layers:
         return
     layers = encoder_layers(encoder)
     if settings.layers > len(layers):
         raise ConfigError(f"freeze.layers is {settings.layers}, but the encoder has only {len(layers)} layers.")
-    for module in [encoder.embeddings, *layers[: settings.layers]]:
-        module.requires_grad_(False)
+    for layer in layers[: settings.layers]:
+        layer.requires_grad_(False)
 
 
 def training_mode(network: Any) -> None:
@@ -142,17 +169,19 @@ def merge_lora(encoder: Any) -> Any:
 def parameter_groups(network: Any, settings: OptimizerSettings) -> list[dict[str, Any]]:
     """Parameter groups of AdamW: by depth, and with or without decay.
 
-    Each carries its ``peak`` learning rate, reached at the end of the warm-up.
+    Each carries its ``peak`` learning rate, reached at the end of the warm-up. Where the encoder's layers can't be told
+    apart, they all have that of the topmost.
     """
-    weights = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
-    depths = [int(found[1]) for name, _ in network.named_parameters() if (found := _LAYER.search(name))]
-    top = max(depths, default=-1) + 1
+    layers = list(_layers_or_none(network.encoder) or ())
+    embeddings = set(embeddings_of(network.encoder).parameters())
+    depths = {weight: depth for depth, layer in enumerate(layers, start=1) for weight in layer.parameters()}
     groups: dict[tuple[float, float], dict[str, Any]] = {}
-    for name, weight in weights:
-        found = _LAYER.search(name)
-        is_embedding = "embeddings" in name and not found
-        depth = int(found[1]) + 1 if found else (0 if is_embedding else top)
-        peak = settings.learning_rate * settings.layer_decay ** (top - depth)
+    for name, weight in network.named_parameters():
+        if not weight.requires_grad:
+            continue
+        is_embedding = weight in embeddings or "embeddings" in name  # some have further ones, of distances
+        depth = 0 if is_embedding else depths.get(weight, len(layers))
+        peak = settings.learning_rate * settings.layer_decay ** (len(layers) - depth)
         if name.startswith("head."):
             peak = settings.head_learning_rate or settings.learning_rate
         decay = settings.weight_decay if weight.ndim > 1 and not is_embedding else 0.0

@@ -147,7 +147,7 @@ class FreezeSettings:
 
     Args:
         embeddings: Keep the word embeddings.
-        layers: Keep this many layers from the bottom, and the embeddings with them.
+        layers: Keep this many layers from the bottom, and the embeddings with them; with ``lora``, without adapters.
         lora: Keep all, and train low-rank adapters beside them; None to train the weights themselves.
 
     Raises:

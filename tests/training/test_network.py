@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from stancelib.errors import ConfigError
 from stancelib.training.batching import tokenize
@@ -89,6 +90,69 @@ def test_freezing_the_embeddings_leaves_every_layer_moving(folder):
     freeze(network.encoder, FreezeSettings(embeddings=True))
     assert not network.encoder.embeddings.word_embeddings.weight.requires_grad
     assert all(weight.requires_grad for weight in network.encoder.encoder.parameters())
+
+
+SMALL = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+ENCODERS = {
+    "bert": ("Bert", {}, "embeddings.", "encoder.layer."),
+    "mpnet": ("MPNet", {}, "embeddings.", "encoder.layer."),
+    "modernbert": ("ModernBert", {"pad_token_id": 0}, "embeddings.", "layers."),
+    "qwen3": ("Qwen3", {"num_key_value_heads": 1, "head_dim": 8}, "embed_tokens.", "layers."),
+}
+
+
+@pytest.fixture(params=ENCODERS)
+def architecture(request):
+    """A small encoder of random weights, and how its embeddings and layers are called."""
+    name, options, embeddings, layers = ENCODERS[request.param]
+    config = getattr(transformers, f"{name}Config")(**SMALL, **options)
+    return getattr(transformers, f"{name}Model")(config), embeddings, layers
+
+
+def test_embeddings_are_frozen_whatever_an_encoder_calls_them(architecture):
+    encoder, embeddings, _ = architecture
+    freeze(encoder, FreezeSettings(embeddings=True))
+    frozen = [name for name, weight in encoder.named_parameters() if not weight.requires_grad]
+    assert frozen == [name for name, _ in encoder.named_parameters() if name.startswith(embeddings)] != []
+
+
+def test_layers_are_frozen_and_slowed_down_whatever_an_encoder_calls_them(architecture):
+    encoder, embeddings, layers = architecture
+    network = make_classifier(encoder, 3, pooling="mean", dropout=None, seed=0)
+    rates = {
+        name: group_of(network, f"encoder.{name}", learning_rate=1.0, layer_decay=0.5)["peak"]
+        for name, _ in encoder.named_parameters()
+    }
+    for depth, start in enumerate((embeddings, *(f"{layers}{i}." for i in range(3)))):
+        assert {rate for name, rate in rates.items() if name.startswith(start)} == {0.5 ** (3 - depth)}
+    freeze(encoder, FreezeSettings(layers=2))
+    frozen = {name for name, weight in encoder.named_parameters() if not weight.requires_grad}
+    kept = (embeddings, f"{layers}0.", f"{layers}1.")
+    assert frozen == {name for name in rates if name.startswith(kept)}
+
+
+def test_dropout_reaches_attention_too(architecture):
+    encoder, _, _ = architecture
+    make_classifier(encoder, 3, pooling="mean", dropout=0.4, seed=0)
+    shares = {module.p for module in encoder.modules() if isinstance(module, torch.nn.Dropout)}
+    shares |= {module.attention_dropout for module in encoder.modules() if hasattr(module, "attention_dropout")}
+    assert shares == {0.4}
+
+
+def test_adapters_keep_their_own_dropout(folder):
+    encoder = add_lora(load_network(folder), LoraSettings(rank=2, dropout=0.3), seed=0)
+    make_classifier(encoder, 3, pooling="mean", dropout=0.4, seed=0)
+    shares = {name: module.p for name, module in encoder.named_modules() if isinstance(module, torch.nn.Dropout)}
+    assert {share for name, share in shares.items() if "lora" in name} == {0.3}
+    assert {share for name, share in shares.items() if "lora" not in name} == {0.4}
+
+
+def test_frozen_layers_have_no_adapters_that_move(folder):
+    encoder = add_lora(load_network(folder), LoraSettings(rank=2), seed=0)
+    freeze(encoder, FreezeSettings(layers=1, lora=LoraSettings(rank=2)))
+    moving = [name for name, weight in encoder.named_parameters() if weight.requires_grad]
+    assert moving
+    assert all("layer.1." in name and "lora" in name for name in moving)
 
 
 def test_freezing_more_layers_than_there_are_is_refused(folder):
