@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -240,7 +240,7 @@ def _answers(corpus: Corpus, path: str | Path, encoding: str) -> tuple[dict[_At,
         for row, name in enumerate(statements.ids):
             where.setdefault(name, []).append((split, row))
     answers: dict[_At, _Answer] = {}
-    problems = []
+    problems: list[str] = []
     for place, answer in read_rows(path, encoding=encoding):
         if missing := [name for name in _NEEDED if name not in answer]:
             hint = " Save it with commas between the columns." if any(";" in name for name in answer) else ""
@@ -250,7 +250,7 @@ def _answers(corpus: Corpus, path: str | Path, encoding: str) -> tuple[dict[_At,
             continue
         found = where.get(answer["id"], [])
         at = [one for one in found if one[0] == answer.get("split")] or found
-        if problem := _problem(corpus, at, answer, answers.get(at[0]) if at else None, where):
+        if problem := _problem(corpus, at, answer, answers.get(at[0]) if at else None, () if problems else where):
             problems.append(f"{place}: {problem}")
         elif answer["label"] == _label(corpus, at[0]):  # else it was taken back before
             answers[at[0]] = (place, answer)
@@ -258,7 +258,7 @@ def _answers(corpus: Corpus, path: str | Path, encoding: str) -> tuple[dict[_At,
 
 
 def _problem(
-    corpus: Corpus, at: Sequence[_At], answer: Mapping[str, str], earlier: _Answer | None, ids: Mapping[str, object]
+    corpus: Corpus, at: Sequence[_At], answer: Mapping[str, str], earlier: _Answer | None, ids: Collection[str]
 ) -> str:
     """Why an answer can't be taken back; empty if it can."""
     new, name = answer["corrected_label"], answer["id"]

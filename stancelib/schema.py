@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stancelib.errors import DataError
 from stancelib.labels import LabelSet
+from stancelib.texts import text_or_none
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +31,6 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file} row {self.row}"
-
-
-def text_or_none(value: Any) -> str | None:
-    """A value as text; None for what is missing, blank or not a number."""
-    if value is None or value != value:
-        return None
-    text = value if isinstance(value, str) else str(value)
-    return text if text.strip() else None
 
 
 @dataclass(frozen=True, slots=True)

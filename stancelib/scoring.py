@@ -9,7 +9,8 @@ from typing import Any
 
 from stancelib.errors import DataError
 from stancelib.inference import StanceModel, answer_columns, free_names
-from stancelib.schema import Place, Statements, text_or_none
+from stancelib.schema import Place, Statements
+from stancelib.texts import text_or_none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from stancelib.app.overriding import malformed, open_mappings
 from stancelib.errors import ConfigError, MissingExtraError, nearest, require
 from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_items, options
 
+MAX_SEED = 2**32  # what numpy and scikit-learn take is below it
+
 
 @dataclass
 class TrainConfig:
@@ -63,6 +65,8 @@ def resolved(config: Any) -> dict[str, Any]:
     known = TrainConfig.__dataclass_fields__
     if unknown := [str(key) for key in plain if key not in known]:
         raise ConfigError(f"unknown key '{unknown[0]}'; the keys are {', '.join(known)}{nearest(unknown[0], known)}")
+    if not 0 <= plain["seed"] < MAX_SEED:
+        raise ConfigError(f"seed must be at least 0 and below {MAX_SEED}, got {plain['seed']}.")
     return {str(key): value for key, value in plain.items()}
 
 

@@ -20,7 +20,8 @@ def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[s
         keys: The top-level keys, to recognise one that is written as a flag.
 
     Raises:
-        ConfigError: In one sentence, where that parser would show its usage: an unknown flag, or one without its value.
+        ConfigError: In one sentence, where that parser would show its usage: an unknown flag, one without its value, or
+            two that exclude each other.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -36,6 +37,8 @@ def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[s
             is_key = name.partition(".")[0] in keys
             hint = f"; did you mean '{name}={value or '…'}'?" if is_key else nearest(flag.partition("=")[0], FLAGS)
             raise ConfigError(f"train has no option '{flag}'{hint}")
+    if known.multirun and known.cfg:
+        raise ConfigError("--cfg shows a single configuration; leave -m out, and give every key one value.")
     overrides = [*known.overrides, *apart]
     return [*open_mappings(overrides), *(argument for argument in arguments if argument not in overrides)]
 

@@ -57,17 +57,18 @@ def predict(
     from stancelib.inference import load
     from stancelib.scoring import RowColumns
 
-    if output != "-":
+    has_rows = source == "-" or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format
+    if not has_rows:
+        _check_text(source, output)
+    elif output != "-":
         refuse_existing(output, overwrite=overwrite)
     loaded = load(model)
-    if source == "-" or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format:
+    if has_rows:
         if explained:
             err.print("[yellow]--explain is for a single statement; rows of files are scored without it.[/yellow]")
         columns = RowColumns(text=text_column, target=target_column, fixed_target=target, keep_going=keep_going)
         _score_file(loaded, source, output, input_format, columns)
         return
-    if not source.strip():
-        raise ConfigError("the statement is empty. Give a text, a file, or - for standard input.")
     if loaded.manifest["uses_target"] and target is None:
         err.print("[yellow]This model judges a statement towards a target; give one with --target.[/yellow]")
     explanation = None
@@ -78,6 +79,19 @@ def predict(
     _show(loaded, loaded.predict(source, target)[0], explanation, as_json=as_json)
     if explanation and not as_json:
         _show_explanation(loaded, explanation)
+
+
+def _check_text(source: str, output: str) -> None:
+    """Refuse what can't be meant as a single statement."""
+    if not source.strip():
+        raise ConfigError("the statement is empty. Give a text, a file, or - for standard input.")
+    if "/" in source and _is_folder(source):
+        raise ConfigError(f"'{source}' is a folder. Give a file of statements, a text, or - for standard input.")
+    if output != "-":
+        raise ConfigError(
+            f"'{source}' is no file, and a single statement is printed, not written to '{output}'. "
+            "Leave --output out, or give a file of statements."
+        )
 
 
 def _show(model: StanceModel, said: Prediction, explanation: Explanation | None, *, as_json: bool) -> None:
@@ -167,6 +181,13 @@ def _is_file(source: str) -> bool:
     try:
         return Path(source).is_file()
     except OSError:  # a statement that is too long for a name
+        return False
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return Path(source).is_dir()
+    except OSError:
         return False
 
 

@@ -9,22 +9,24 @@ from stancelib.data.dealing import deal
 from stancelib.data.parts import Tally
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.schema import TEST, Finding, Statements
+from stancelib.texts import folded
 
 
 def wanted_values(values: Any, present: Sequence[str], column: str) -> list[str]:
-    """The values to leave out as text.
+    """The values to leave out as text, in the spelling that statements have; case and blanks don't count.
 
     Raises:
         ConfigError: If there are none, or no statement has one of them.
     """
     listed = listed_values(values)
     there = list(dict.fromkeys(present))
+    spelling = {folded(value): value for value in there}
     for value in listed:
-        if str(value) not in there:
+        if folded(str(value)) not in spelling:
             some = ", ".join(there[:10]) + (f" and {len(there) - 10:,} more" if len(there) > 10 else "")
             hint = nearest(str(value), there)
             raise ConfigError(f"split 'leave_out': no statement has {column} {str(value)!r}; there are {some}{hint}")
-    return [str(value) for value in listed]
+    return [spelling[folded(str(value))] for value in listed]
 
 
 def listed_values(values: Any) -> list[Any]:

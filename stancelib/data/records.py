@@ -14,7 +14,8 @@ from stancelib.data.labelling import LabelMap, resolve_labels
 from stancelib.data.parts import Part, Tally
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.labels import LabelSet
-from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Place, Statements, text_or_none
+from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Place, Statements
+from stancelib.texts import text_or_none
 
 Rows = Iterable[tuple[Place, Mapping[str, Any]]]
 
@@ -174,10 +175,16 @@ class _Reading:
             raise DataError("\n".join(finding.message for finding in self.findings() if finding.severity == "error"))
 
     def fill_ids(self) -> None:
-        """Number the rows that have no id."""
+        """Number the rows that have no id; a number that is the id of another row gets a prime."""
+        taken = {name for part in self.splits.values() for name in part.ids if name is not None}
         for split, part in self.splits.items():
             prefix = f"{split}-" if len(self.splits) > 1 else ""
-            part.ids = [prefix + str(p.row) if i is None else i for i, p in zip(part.ids, part.places, strict=True)]
+            for row, place in enumerate(part.places):
+                if part.ids[row] is None:
+                    name = f"{prefix}{place.row}"
+                    while name in taken:
+                        name += "'"
+                    part.ids[row] = name
 
     def findings(self) -> list[Finding]:
         """What the rows themselves showed."""

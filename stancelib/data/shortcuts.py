@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stancelib.schema import Statements
+from stancelib.texts import folded
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)?|[?!…]")
 _SIGNIFICANT = 0.01
@@ -58,7 +59,7 @@ def shortcuts(statements: Statements, *, min_rows: int = 5, limit: int = 20) -> 
         Tokens, then targets, each with the least probable by chance first.
     """
     tokens = [set(_TOKEN.findall(text.casefold())) for text in statements.texts]
-    targets = [[] if target is None else [target.casefold()] for target in statements.targets]
+    targets = [[] if target is None else [folded(target)] for target in statements.targets]
     return [
         *_associated("token", tokens, statements, min_rows)[:limit],
         *_associated("target", targets, statements, min_rows)[:limit],

@@ -17,7 +17,8 @@ from stancelib.data.duplicates import near_duplicate_clusters
 from stancelib.data.leaving_out import check_fold, in_fold, listed_values, tied_to_left_out, wanted_values
 from stancelib.data.times import cut, seconds
 from stancelib.errors import ConfigError, DataError, nearest
-from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Statements, text_or_none
+from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Statements
+from stancelib.texts import folded, text_or_none
 
 GROUP = "group"
 
@@ -215,7 +216,7 @@ def _column(statements: Statements, name: str, what: str) -> Sequence[Any]:
 
 
 def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list[str]:
-    """The column as text, with a value on every statement."""
+    """The column as text, every value in the spelling that it has first; each statement has one."""
     _column(pooled, column, f"split '{split}': column")
     for name, statements in corpus.splits.items():
         values = statements.column(column) if column in statements.column_names else [None] * len(statements)
@@ -225,7 +226,8 @@ def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list
                 f"split '{split}' by {column} needs a {column} on every statement; {len(missing):,} of "
                 f"{len(statements):,} in '{name}' have none (first: {statements.place(missing[0])})."
             )
-    return [str(value) for value in pooled.column(column)]
+    spelling: dict[str, str] = {}
+    return [spelling.setdefault(folded(value), value) for value in map(str, pooled.column(column))]
 
 
 def _short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Finding]:

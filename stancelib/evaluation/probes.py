@@ -23,6 +23,7 @@ from stancelib.evaluation.intervals import (
 )
 from stancelib.evaluation.slices import take
 from stancelib.schema import Judge, Predictions, Statements
+from stancelib.texts import folded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +114,7 @@ class TargetProbe:
 
 def not_probed(statements: Statements) -> str:
     """Why the targets of these statements can't be probed, as a sentence; empty if they can."""
-    targets = {_key(target) for target in statements.targets if target is not None}
+    targets = {folded(target) for target in statements.targets if target is not None}
     if len(targets) > 1:
         return ""
     return "all statements have the same target." if targets else "no statement has a target."
@@ -169,7 +170,7 @@ def probe_target(
     return TargetProbe(
         score=score,
         n_statements=len(kept),
-        n_unmoved=sum(_key(a) == _key(b) for a, b in zip(targets, kept.targets, strict=True)),
+        n_unmoved=sum(folded(a or "") == folded(b or "") for a, b in zip(targets, kept.targets, strict=True)),
         n_pairs=n_pairs,
         right=right,
         blanked=measure.of(blanked),
@@ -193,7 +194,7 @@ def shuffled_targets(statements: Statements, *, seed: int) -> list[str | None]:
     import numpy as np
 
     random = np.random.default_rng(seed)
-    names = [_key(target) for target in statements.targets]
+    names = [folded(target or "") for target in statements.targets]
     _, keys, counts = np.unique(np.array(names), return_inverse=True, return_counts=True)
     order = np.argsort(keys, kind="stable")
     source = np.empty_like(order)
@@ -215,7 +216,7 @@ def same_text_sets(statements: Statements) -> list[list[int]]:
     for row, (text, target) in enumerate(zip(statements.texts, statements.targets, strict=True)):
         if any(names) and names[row] is None:
             continue
-        sets.setdefault((names[row] if any(names) else None, text), {}).setdefault(_key(target), row)
+        sets.setdefault((names[row] if any(names) else None, text), {}).setdefault(folded(target or ""), row)
     gold = statements.gold
     found = [list(by_target.values()) for by_target in sets.values()]
     return [rows for rows in found if len({int(gold[row]) for row in rows}) > 1]
@@ -301,7 +302,3 @@ def _checked(name: str, said: Predictions, statements: Statements) -> Prediction
     if said.statements is not statements and said.statements.digest != statements.digest:
         raise DataError(f"the control '{name}' is not about the statements that are probed.")
     return said
-
-
-def _key(target: str | None) -> str:
-    return " ".join((target or "").casefold().split())

@@ -5,6 +5,7 @@ A slice with few statements shows luck, so it gets a sentence in place of a numb
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from stancelib.errors import DataError, nearest
 from stancelib.evaluation.intervals import Interval, clusters_of, intervals
 from stancelib.evaluation.metrics import OF_PROBABILITIES
 from stancelib.schema import Predictions, Statements
+from stancelib.texts import folded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -220,8 +222,8 @@ def rows_by_slice(
     kinds[LENGTH] = _quartiles([len(text.split()) for text in statements.texts], "words")
     kinds[MENTION] = _by_mention(statements)
     if training_targets is not None:
-        seen = {_folded(target) for target in training_targets if target is not None}
-        rows = [(row, _folded(target)) for row, target in enumerate(statements.targets) if target is not None]
+        seen = {folded(target) for target in training_targets if target is not None}
+        rows = [(row, folded(target)) for row, target in enumerate(statements.targets) if target is not None]
         kinds[NOVELTY] = {
             "seen": [row for row, target in rows if target in seen],
             "unseen": [row for row, target in rows if target not in seen],
@@ -231,9 +233,11 @@ def rows_by_slice(
 
 def _by_value(values: Sequence[Any]) -> dict[str, list[int]]:
     """Rows by value, frequent values first; the rows of values beyond the 50 most frequent are put together."""
-    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-    if len(numbers) == len(values) and len(set(numbers)) > 10:
-        return _quartiles(numbers)
+    filled = {row: value for row, value in enumerate(values) if not _is_missing(value)}
+    are_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in filled.values())
+    if are_numbers and len(set(filled.values())) > 10:
+        rows = list(filled)
+        return {name: [rows[i] for i in inside] for name, inside in _quartiles(list(filled.values())).items()}
     found: dict[str, list[int]] = {}
     for row, value in enumerate(values):
         for item in dict.fromkeys(map(str, _items(value))):
@@ -245,9 +249,13 @@ def _by_value(values: Sequence[Any]) -> dict[str, list[int]]:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    if value is None or value == "" or value != value:
+    if _is_missing(value):
         return ()
     return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value) or (isinstance(value, float) and math.isnan(value))
 
 
 def _quartiles(numbers: Sequence[float], unit: str = "") -> dict[str, list[int]]:
@@ -290,7 +298,3 @@ def _by_mention(statements: Statements) -> dict[str, list[int]]:
             name = "not mentioned" if share == 0 else "mentioned in full" if share == 1 else "mentioned in part"
             found[name].append(row)
     return found
-
-
-def _folded(target: str) -> str:
-    return " ".join(target.casefold().split())

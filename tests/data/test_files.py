@@ -188,6 +188,13 @@ def test_rows_without_ids_are_numbered_by_split_and_row(tmp_path: Path):
     assert list(files(path={"train": one, "test": two}).split("test").ids) == ["test-1", "test-2", "test-3"]
 
 
+def test_a_made_up_id_is_never_that_of_another_row(tmp_path: Path):
+    rows = [row | {"id": name} for row, name in zip(ROWS, ("", "1", "1'"), strict=True)]
+    found = files(path=write(tmp_path, "d.jsonl", rows))
+    assert list(found.split("train").ids) == ["1''", "1", "1'"]
+    assert not [one for one in found.findings if one.check == "duplicate-id"]
+
+
 def test_wrong_encoding_read_as_another_is_a_warning(tmp_path: Path):
     path = tmp_path / "d.csv"
     path.write_bytes("text,target,label\nCafé,a,x\nno,a,y\n".encode())

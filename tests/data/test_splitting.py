@@ -190,6 +190,17 @@ def test_folds_cover_all_values_and_share_none():
     )
 
 
+def test_spellings_of_a_value_are_one_value():
+    targets = ["A Meeting", "a  meeting ", "a MEETING", "a truce", "a tax", "a tax"]
+    texts = [f"{word} one two three" for word in WORDS[:6]]
+    corpus = Corpus("c", LABELS, {"train": Statements(texts, targets, LABELS, np.arange(6) % 3)})
+    left_out = splitting.leave_out(corpus, values="a meeting", validation_fraction=0, seed=0)
+    assert left_out.protocol == "leave_out(target=A Meeting)"
+    assert left_out.split("test").targets == targets[:3]
+    grouped = splitting.by_group(corpus, column="target", validation_fraction=0, test_fraction=0.4, seed=0)
+    assert len(homes(grouped, lambda part: [target.casefold()[:6] for target in part.targets])["a meet"]) == 1
+
+
 def test_protocols_are_named_in_the_corpus():
     corpus = statements()
     assert splitting.leave_out(corpus, column="domain", values="sports", seed=0).protocol == "leave_out(domain=sports)"

@@ -153,6 +153,13 @@ def test_a_column_of_numbers_falls_into_quartiles_and_years_stay_themselves():
     assert set(found(said, "year", columns=["year"])) == {"2001", "2002"}
 
 
+def test_numbers_that_are_missing_are_in_no_slice():
+    ages = [float("nan"), None, "", *range(97)]
+    slices = found(judged(100, age=ages), "age", columns=["age"])
+    assert list(slices) == ["0–24", "25–48", "49–72", "73–96"]
+    assert sum(one.n_statements for one in slices.values()) == 97
+
+
 def test_rare_values_of_a_column_with_many_are_put_together():
     said = judged(160, speaker=[f"s{i}" for i in range(80)] + ["s0"] * 80)
     slices = found(said, "speaker", columns=["speaker"])
