@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from stancelib import __version__
 from stancelib.errors import DataError
-from stancelib.evaluation.behaviour import Behaviour, Capability, judge_suite, load_suite
+from stancelib.evaluation.behaviour import Behaviour, judge_suite
+from stancelib.evaluation.cases import Capability, load_suite
 from stancelib.evaluation.faithfulness import faithfulness
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.metrics import Evaluation

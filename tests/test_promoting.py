@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stancelib.errors import ConfigError
-from stancelib.evaluation.behaviour import load_suite
+from stancelib.evaluation.cases import load_suite
 from stancelib.promoting import Candidate, Gates, judge, loosenings
 from stancelib.promoting.gates import BEHAVIOUR_FLOORS
 from stancelib.schema import Predictions

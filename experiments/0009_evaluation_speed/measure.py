@@ -16,7 +16,8 @@ import numpy as np
 from stancelib.analysis import Controls, Memory, analyse, explain_errors, report_facts
 from stancelib.bundle import Bundle
 from stancelib.data.statements import statements
-from stancelib.evaluation.behaviour import judge_suite, load_suite
+from stancelib.evaluation.behaviour import judge_suite
+from stancelib.evaluation.cases import load_suite
 from stancelib.evaluation.comparison import compare
 from stancelib.evaluation.intervals import clusters_of, intervals, with_bounds
 from stancelib.evaluation.metrics import Analyses, Evaluation, scores

@@ -8,15 +8,9 @@ import pytest
 from stancelib.data.duplicates import key_of
 from stancelib.data.statements import FULL, folder
 from stancelib.errors import DataError
-from stancelib.evaluation import behaviour as behaviour_module
-from stancelib.evaluation.behaviour import (
-    DIRECTIONAL,
-    FUNCTIONALITY,
-    INVARIANCE,
-    judge_suite,
-    load_suite,
-    read_capability,
-)
+from stancelib.evaluation import cases
+from stancelib.evaluation.behaviour import judge_suite
+from stancelib.evaluation.cases import DIRECTIONAL, FUNCTIONALITY, INVARIANCE, load_suite, read_capability
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions
 
@@ -292,7 +286,7 @@ def test_cases_may_name_the_labels_of_the_users_model(tmp_path):
 
 
 def test_an_installed_package_has_its_cases_inside_and_a_broken_one_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(behaviour_module, "__file__", str(tmp_path / "stancelib" / "evaluation" / "behaviour.py"))
+    monkeypatch.setattr(cases, "__file__", str(tmp_path / "stancelib" / "evaluation" / "cases.py"))
     with pytest.raises(DataError, match="the behavioural cases are missing here"):
         load_suite()
     inside = tmp_path / "stancelib" / "corpus" / "behaviour"

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from stancelib.evaluation.behaviour import Behaviour, Capability, CapabilityResult, Case, Failure, Probe
+from stancelib.evaluation.behaviour import Behaviour, CapabilityResult, Failure
+from stancelib.evaluation.cases import Capability, Case, Probe
 from stancelib.evaluation.faithfulness import Explanation, Faithfulness, token_spans
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.intervals import Interval, clusters_of, intervals, with_bounds

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from stancelib.evaluation.behaviour import Behaviour, Capability, CapabilityResult, Case, Failure, Probe
+from stancelib.evaluation.behaviour import Behaviour, CapabilityResult, Failure
+from stancelib.evaluation.cases import Capability, Case, Probe
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.intervals import Interval
 from stancelib.evaluation.perturbations import Drop, Robustness

@@ -10,7 +10,7 @@ import pytest
 
 from stancelib.comparing import compare_models, read_contender
 from stancelib.comparison_run import record_comparison
-from stancelib.evaluation.behaviour import load_suite
+from stancelib.evaluation.cases import load_suite
 from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.metrics import HEADLINES, Analyses, Evaluation
 from stancelib.evaluation.perturbations import PERTURBATIONS
