@@ -17,10 +17,10 @@ from stancelib.evaluation.comparison import (
     check_score,
     compare,
     compare_slices,
-    holm,
 )
 from stancelib.evaluation.intervals import clusters_of
 from stancelib.evaluation.metrics import headline_first
+from stancelib.evaluation.significance import holm
 from stancelib.evaluation.verdicts import spell
 from stancelib.journal import EVENTS, read_events, run_state
 from stancelib.prediction_tables import locate_predictions, read_table, run_id_of

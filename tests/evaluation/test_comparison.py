@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from stancelib.errors import ConfigError, DataError
-from stancelib.evaluation.comparison import compare, compare_slices, detectable_difference, holm, mcnemar
+from stancelib.evaluation.comparison import compare, compare_slices
 from stancelib.evaluation.intervals import ClusterSums
 from stancelib.evaluation.paired import drawn_differences, swapped_differences
+from stancelib.evaluation.significance import detectable_difference, holm, mcnemar
 from stancelib.evaluation.slices import SliceRule, take
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements

@@ -5,7 +5,8 @@ import pytest
 
 from stancelib.errors import DataError
 from stancelib.evaluation.intervals import Interval
-from stancelib.evaluation.probes import not_probed, probe_target, same_text_sets, shuffled_targets
+from stancelib.evaluation.probes import not_probed, probe_target
+from stancelib.evaluation.targets import same_text_sets, shuffled_targets
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
 
