@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -221,7 +221,8 @@ def summary_note(identity: Identity, found: Scores, headline: str) -> str:
 def earlier_run(roots: Sequence[Path], config: Mapping[str, Any], digest: str) -> tuple[Path, bool] | None:
     """The newest run folder with this configuration on these data, and whether it is finished; None without one.
 
-    A finished run wins over an unfinished one: there is nothing left to do.
+    A finished run wins over an unfinished one: there is nothing left to do. One that took a member, teacher or encoder
+    which was trained anew since, is passed over.
 
     Args:
         roots: Folders to look in, at any depth.
@@ -236,11 +237,27 @@ def earlier_run(roots: Sequence[Path], config: Mapping[str, Any], digest: str) -
         if _tag(folder, "split.digest") not in ("", digest[:12]):
             logger.warning("%s has this configuration, but its data have changed since: starting anew", folder)
             continue
+        if anew := next((one for one in _bundles_in(config) if one.stat().st_mtime > path.stat().st_mtime), None):
+            logger.warning(
+                "%s has this configuration, but %s has been trained since: starting anew", folder, anew.parent
+            )
+            continue
         found.append((run_state(folder).status == "FINISHED", path.stat().st_mtime, folder))
     if not found:
         return None
     finished, _, folder = max(found)
     return folder, finished
+
+
+def _bundles_in(config: Any) -> Iterator[Path]:
+    """The manifests of bundles on disk that a configuration names: members, a teacher, an encoder to start from."""
+    if isinstance(config, Mapping | list | tuple):
+        for value in config.values() if isinstance(config, Mapping) else config:
+            yield from _bundles_in(value)
+    elif isinstance(config, str):
+        manifests = (Path(config, "manifest.json"), Path(config, BUNDLE, "manifest.json"))
+        with suppress(OSError, ValueError):  # a text that no path could be
+            yield from (path for path in manifests if path.is_file())
 
 
 def _config_hash_of(path: Path) -> str:

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -93,6 +94,20 @@ def test_seeds_on_the_command_line_make_runs_under_one_parent_and_resume_skips_t
     done = cli(*command[:-1], "seed=1", "resume=true")
     assert done.code == 0
     assert len(list(in_tmp.rglob("events.jsonl"))) == 3
+
+
+@pytest.mark.parametrize("inside", [".", "model"])
+def test_a_run_whose_member_was_trained_anew_is_not_gone_on_with(inside, tmp_path, caplog):
+    member = tmp_path / "member" / inside
+    member.mkdir(parents=True)
+    (member / "manifest.json").write_text("{}")
+    config = {"model": {"members": [str(tmp_path / "member")]}, "note": "no \0 path"}
+    kept(tmp_path / "a", "FINISHED", config)
+    assert earlier_run([tmp_path], config, "d1") == (tmp_path / "a", True)
+    later = (tmp_path / "a" / "config.json").stat().st_mtime + 10
+    os.utime(member / "manifest.json", (later, later))
+    assert earlier_run([tmp_path], config, "d1") is None
+    assert "has been trained since: starting anew" in caplog.text
 
 
 def test_no_seeds_are_refused(cli):

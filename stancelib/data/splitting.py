@@ -36,6 +36,7 @@ def given(corpus: Corpus, *, validation_fraction: float = 0.1, group: str | None
         DataError: If the corpus has no train split.
     """
     shares = _shares("given", validation=validation_fraction)
+    corpus = _grouped(corpus, group)
     train = corpus.splits.get(TRAIN)
     if train is None:
         raise DataError(
@@ -44,7 +45,7 @@ def given(corpus: Corpus, *, validation_fraction: float = 0.1, group: str | None
         )
     if VALIDATION in corpus.splits or VALIDATION not in shares:
         return corpus
-    parts = deal(_units(train, group), train.gold.tolist(), shares, seed=seed)
+    parts = deal(_units(train), train.gold.tolist(), shares, seed=seed)
     others = {name: statements for name, statements in corpus.splits.items() if name != TRAIN}
     protocol = f"given, validation carved from train ({validation_fraction:g})"
     findings = (*corpus.findings, *_short_splits(parts, shares))
@@ -69,8 +70,9 @@ def random(
         seed: Fixes the draw.
     """
     shares = _shares("random", validation=validation_fraction, test=test_fraction)
+    corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
-    parts = deal(_units(pooled, group), pooled.gold.tolist(), shares, seed=seed)
+    parts = deal(_units(pooled), pooled.gold.tolist(), shares, seed=seed)
     return _resplit(corpus, pooled, parts, "random", _short_splits(parts, shares))
 
 
@@ -94,9 +96,10 @@ def by_group(
         seed: Fixes the draw.
     """
     shares = _shares("by_group", validation=validation_fraction, test=test_fraction)
+    corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     values = _values(corpus, pooled, column, "by_group")
-    parts = deal(_units(pooled, group, values), pooled.gold.tolist(), shares, seed=seed)
+    parts = deal(_units(pooled, values), pooled.gold.tolist(), shares, seed=seed)
     return _resplit(corpus, pooled, parts, f"by_group({column})", _short_splits(parts, shares))
 
 
@@ -126,9 +129,10 @@ def leave_out(
         seed: Fixes the folds and the validation split.
     """
     shares = _shares("leave_out", validation=validation_fraction)
+    corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     present = _values(corpus, pooled, column, "leave_out")
-    units = _units(pooled, group)
+    units = _units(pooled)
     if values is None:
         chosen = in_fold(joined(units, present), pooled, column, fold, n_folds, seed)
         protocol = f"leave_out({column}, fold {fold} of {n_folds})"
@@ -168,10 +172,11 @@ def by_time(
         seed: Without effect, since time decides; taken so that all protocols are called alike.
     """
     shares = _shares("by_time", validation=validation_fraction, test=test_fraction)
+    corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     _values(corpus, pooled, column, "by_time")
     times = seconds(pooled, column)
-    units = _units(pooled, group)
+    units = _units(pooled)
     newest: dict[int, float] = {}
     for unit, time in zip(units, times, strict=True):
         newest[unit] = max(time, newest.get(unit, time))
@@ -201,10 +206,21 @@ def check_options(split: Callable[..., Corpus]) -> None:
             listed_values(chosen["values"])
 
 
-def _units(statements: Statements, group: str | None, *columns: Sequence[Hashable | None]) -> list[int]:
+def _grouped(corpus: Corpus, group: str | None) -> Corpus:
+    """The corpus with this column as ``group``, which intervals go by too; as it is where none is named."""
+    if group is None:
+        return corpus
+    values = iter(_column(_pooled(corpus), group, "group"))
+    splits = {
+        name: replace(part, columns={**part.columns, GROUP: [next(values) for _ in range(len(part))]})
+        for name, part in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
+
+
+def _units(statements: Statements, *columns: Sequence[Hashable | None]) -> list[int]:
     """Units of rows that no protocol separates."""
-    name = group or (GROUP if GROUP in statements.columns else None)
-    groups = [] if name is None else [[text_or_none(value) for value in _column(statements, name, "group")]]
+    groups = [statements.groups] if GROUP in statements.columns else []
     return joined(near_duplicate_clusters(statements), *groups, *columns)
 
 

@@ -25,6 +25,7 @@ UID, FOLDER, PROCESS = "stancelib.uid", "stancelib.folder", "stancelib.process"
 N_POINTS_PER_BATCH = 1000
 N_PAIRS_PER_BATCH = 100
 PARAM_CHARACTERS = 6000
+ERROR = "error"  # the tag with what ended a run
 TAG_CHARACTERS = 8000
 DATASET_CHARACTERS = 500
 DIGEST_CHARACTERS = 36
@@ -50,6 +51,7 @@ class Batch:
     tables: list[str] = field(default_factory=list)
     model: str = ""
     status: str = ""
+    is_resumed: bool = False
     end_time: int = 0
     left_out: list[str] = field(default_factory=list)
     offset: int = 0
@@ -75,12 +77,13 @@ class Batch:
             case "model":
                 self.model = event["path"]
             case "resume":
-                self.status = "RUNNING"
+                self.status, self.is_resumed = "RUNNING", True
+                self.tags.pop(ERROR, None)
                 self.tags[PROCESS] = _process(event)
             case "end":
                 self.status, self.end_time = event["status"], event["time"]
                 if event["error"]:
-                    self._add_tags({"error": event["error"]})
+                    self._add_tags({ERROR: event["error"]})
 
     def _add_tags(self, values: Mapping[str, object]) -> None:
         self.tags |= {key_of(k): text_of(v)[:TAG_CHARACTERS] for k, v in values.items()}
@@ -188,6 +191,8 @@ class Mirror:
     def _send(self, batch: Batch) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
+        if batch.is_resumed:
+            self._forget_error()
         tags = batch.tags | self._table_tag(batch)
         params = [Param(key, value) for key, value in batch.params.items()]
         self._log("params", params, batch.left_out)
@@ -204,6 +209,13 @@ class Mirror:
             self._link.save(self._folder)
         if batch.status:
             self._send_status(batch)
+
+    def _forget_error(self) -> None:
+        """What ended the run is over now."""
+        self._pause()
+        if ERROR in self._client.get_run(self._link.run_id).data.tags:
+            self._pause()
+            self._client.delete_tag(self._link.run_id, ERROR)
 
     def _log(self, kind: str, items: Sequence[Any], left_out: list[str]) -> None:
         """Log parameters, tags or points; what MLflow refuses is narrowed down and left out."""

@@ -138,7 +138,7 @@ def test_unseen_target_never_appears_in_training(corpus: Corpus, target: int):
 def test_nothing_in_training_is_newer_than_the_oldest_validation_or_test_moment(corpus: Corpus):
     result = split("by_time", corpus)
     pooled = Statements.concatenate(list(corpus.splits.values()))
-    cluster = dict(zip(pooled.ids, splitting._units(pooled, None), strict=True))
+    cluster = dict(zip(pooled.ids, splitting._units(pooled), strict=True))
     newest: dict[int, int] = {}
     for name, time in zip(pooled.ids, pooled.columns["time"], strict=True):
         newest[cluster[name]] = max(time, newest.get(cluster[name], time))
@@ -188,6 +188,15 @@ def test_folds_cover_all_values_and_share_none():
     assert sorted(name for fold in folds for name in fold.ids) == sorted(
         name for part in corpus.splits.values() for name in part.ids
     )
+
+
+def test_the_column_that_holds_groups_is_what_intervals_go_by():
+    corpus = plain(60, author=[f"a{i // 3}" for i in range(60)])
+    result = splitting.random(corpus, group="author", seed=0)
+    for part in result.splits.values():
+        assert part.columns["group"] == part.columns["author"]
+    assert splitting.given(corpus, group="author", seed=0).split("train").groups[0] == "a0"
+    assert "group" not in splitting.random(corpus, seed=0).split("train").columns
 
 
 def test_spellings_of_a_value_are_one_value():

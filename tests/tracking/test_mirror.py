@@ -150,6 +150,21 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(uri, tmp_path):
     assert_complete(only(record_of(uri)))
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_run_that_was_gone_on_with_forgets_what_had_ended_it(at_once, uri, tmp_path):
+    tracker = MlflowTracker(uri=uri)
+    tracked_run(tmp_path / "run", tracker, error=ValueError("no"))
+    assert "no" in only(record_of(uri))["tags"]["error"]
+    with Journal.reopen(tmp_path / "run") as journal:
+        if not at_once:
+            tracker.attach(journal)
+        fill(journal)
+    if at_once:
+        sync(tmp_path / "run", uri=uri)
+    tracker.close()
+    assert "error" not in only(record_of(uri))["tags"]
+
+
 def test_what_mlflow_refuses_is_left_out_and_named_without_losing_the_rest(uri, tmp_path):
     tracker = MlflowTracker(uri=uri)
     with Journal(tmp_path / "run", name="any") as journal:
