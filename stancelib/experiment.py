@@ -252,7 +252,7 @@ def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> 
     if not evaluation.n_resamples:
         return found
     clusters = clusters_of(said.statements)
-    if (n_clusters := len(set(clusters))) < FEW:
+    if (n_clusters := len(set(clusters))) < min(FEW, len(clusters)):
         message = "the scored statements are in %d groups: intervals and tests on fewer than %d are rough"
         logger.warning(message, n_clusters, FEW)
     around = intervals(
