@@ -27,6 +27,7 @@ from stancelib.explaining import explain_all
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal
 from stancelib.labels import LabelSet
+from stancelib.learned import n_learned
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import TRAIN, Corpus, Predictions, Statements
 from stancelib.training.ngrams import Ngrams
@@ -147,7 +148,7 @@ def record_analyses(
         n_scored_before: Other runs that scored the test split before, for its report; None where nobody counts.
     """
     memory, wanted = Memory(model, predictions.values()), evaluation.analyses
-    train = corpus.splits.get(TRAIN)
+    train, learned = corpus.splits.get(TRAIN), model.learned
     controls = _controls(train) if wanted.probes and wanted.controls and evaluation.n_resamples else None
     behaviour = judge_suite(memory, _suite(wanted.behaviour_files, model.labels)) if wanted.behaviour else None
     for split, said in predictions.items():
@@ -167,6 +168,7 @@ def record_analyses(
                 explained=explain_errors(memory, said, evaluation),
                 facts=report_facts(model, corpus, said, evaluation),
                 n_scored_before=n_scored_before,
+                n_learned=n_learned(said.statements, split, learned) if learned else 0,
             )
             for suffix, text in (("html", report.html()), ("md", markdown(report))):
                 path = journal.folder / f"report_{split}.{suffix}"

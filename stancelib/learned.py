@@ -11,7 +11,7 @@ from stancelib.data.fingerprints import fingerprints
 from stancelib.models.base import Model
 from stancelib.models.distil import Distil
 from stancelib.models.ensemble import Ensemble
-from stancelib.schema import TRAIN, VALIDATION, Corpus, Finding
+from stancelib.schema import TRAIN, VALIDATION, Corpus, Finding, Statements
 from stancelib.training.encoders import bundle_of_encoder
 
 if TYPE_CHECKING:
@@ -60,6 +60,17 @@ def _learned(trained: Sequence[NDArray[np.uint64]], chosen: Sequence[NDArray[np.
     return Learned(*(np.unique(np.concatenate([nothing, *parts])) for parts in (trained, chosen)))
 
 
+def n_learned(statements: Statements, split: str, learned: Learned) -> int:
+    """How many of a split's statements a model rests on; by those of validation it may have been chosen."""
+    import numpy as np
+
+    own = fingerprints(statements)
+    known = np.isin(own, learned.trained)
+    if split != VALIDATION:
+        known |= np.isin(own, learned.chosen)
+    return int(known.sum())
+
+
 def learned_findings(
     corpus: Corpus, before: Mapping[str, Learned], splits: Iterable[str], *, learning: bool
 ) -> list[Finding]:
@@ -73,20 +84,14 @@ def learned_findings(
         splits: Those that the model is judged on.
         learning: A model is to be trained: more than ``BY_CHANCE`` of a split is an error then, and else a warning.
     """
-    import numpy as np
-
     findings = []
     for split in dict.fromkeys(splits):
-        own = fingerprints(corpus.split(split))
+        statements = corpus.split(split)
         for name, learned in before.items():
-            known = np.isin(own, learned.trained)
-            if split != VALIDATION:
-                known |= np.isin(own, learned.chosen)
-            n_known = int(known.sum())
-            if not n_known:
+            if not (n_known := n_learned(statements, split, learned)):
                 continue
-            is_error = learning and n_known > BY_CHANCE * len(own)
-            message = f"{name} has learned from {n_known:,} of the {len(own):,} statements of '{split}', so "
+            is_error = learning and n_known > BY_CHANCE * len(statements)
+            message = f"{name} has learned from {n_known:,} of the {len(statements):,} statements of '{split}', so "
             message += _training_advice(split) if learning else _judging_advice(split)
             findings.append(Finding("error" if is_error else "warning", "learned-before", message, n_known))
     return findings

@@ -82,6 +82,7 @@ def test_an_evaluation_warns_of_statements_that_the_model_was_trained_on(run, tm
     assert "the model has learned from" in caplog.text
     assert "of the 12 statements of 'test'" in caplog.text
     assert warnings_of(result)
+    assert "Are the statements new to the model?" in (result.folder / "report_test.md").read_text()
 
 
 def test_an_evaluation_of_what_the_run_held_out_warns_of_nothing(run, tmp_path):

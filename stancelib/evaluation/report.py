@@ -20,7 +20,7 @@ from stancelib.evaluation.metrics import LOWER_IS_BETTER, Evaluation, confusion_
 from stancelib.evaluation.probes import TargetProbe
 from stancelib.evaluation.selective import risk_coverage
 from stancelib.evaluation.slices import Slices
-from stancelib.evaluation.verdicts import freshness, interval_of, spell, verdicts
+from stancelib.evaluation.verdicts import freshness, interval_of, novelty, spell, verdicts
 from stancelib.schema import TEST, Predictions
 
 UNCALIBRATED = "_uncalibrated"
@@ -56,6 +56,7 @@ class Report:
         explained: The worst errors.
         facts: Where model and data come from, by name, for the end of the page.
         n_scored_before: Other runs that scored this test split before; None where nobody counts.
+        n_learned: Statements of the split that the model has learned from.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Report:
     explained: Explained = field(default_factory=Explained)
     facts: Mapping[str, str] = field(default_factory=dict)
     n_scored_before: int | None = None
+    n_learned: int = 0
 
     def html(self) -> str:
         """The page.
@@ -90,6 +92,7 @@ class Report:
             "headline": self._score(self.evaluation.headline),
             "scores": [self._score(name) for name in self._others()],
             "verdicts": [
+                *([novelty(self.n_learned, len(gold))] if self.n_learned else ()),
                 *verdicts(self.scores, self.evaluation.headline, found),
                 *([freshness(self.n_scored_before)] if self.split == TEST else ()),
             ],

@@ -17,6 +17,7 @@ SPELLED = {"macro_f1": "macro-F1", "f_avg": "F-avg", "mcc": "MCC", "ece": "ECE",
 GOOD_ECE, BAD_ECE = 0.05, 0.1
 WIDE = 0.1
 N_NAMED = 3
+MANY_LEARNED = 0.05  # of the statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ def verdicts(scores: Mapping[str, float], headline: str, findings: Findings) -> 
         *_behaviour(findings),
         *_robustness(findings),
     ]
+
+
+def novelty(n_learned: int, n_statements: int) -> Verdict:
+    """That the model has learned from some of the statements, and what that does to its scores."""
+    status: Status = "bad" if n_learned > MANY_LEARNED * n_statements else "warning"
+    answer = (
+        f"No: it has learned from {n_learned:,} of {n_statements:,}, so these scores tell in part what it remembers."
+    )
+    return Verdict(status, "Are the statements new to the model?", answer)
 
 
 def freshness(n_scored_before: int | None) -> Verdict:

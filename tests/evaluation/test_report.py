@@ -267,6 +267,15 @@ def test_a_test_split_says_how_often_it_was_scored_before(report, n_before, answ
     assert answer in markdown(of_test)
 
 
+@pytest.mark.parametrize(("n_learned", "status"), [(1, "warning"), (100, "bad")])
+def test_a_report_says_first_that_the_model_has_learned_from_its_statements(report, n_learned, status):
+    told = replace(report, n_learned=n_learned)
+    first = told.content()["verdicts"][0]
+    assert (first.question, first.status) == ("Are the statements new to the model?", status)
+    assert f"it has learned from {n_learned} of " in Page(told.html()).words
+    assert "Are the statements new" not in report.html()
+
+
 def test_other_splits_do_not_say_how_often_they_were_scored(report):
     assert "Is the test split fresh?" not in replace(report, n_scored_before=7).html()
 
