@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.analysis import check_analyses, record_analyses
 from stancelib.bundle import Bundle, save_bundle
+from stancelib.calibrating import calibrate, judged, scored
 from stancelib.errors import DataError, nearest
-from stancelib.evaluation.calibration import apply_temperature, fit_temperature
-from stancelib.evaluation.decisions import Decision, FittedDecision, decision_scores
-from stancelib.evaluation.intervals import FEW, clusters_of, intervals, with_bounds
-from stancelib.evaluation.metrics import HEADLINES, Evaluation, brier, reliability, scores
+from stancelib.evaluation.decisions import Decision
+from stancelib.evaluation.metrics import Evaluation
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
 from stancelib.learned import learned_before, rests_on
@@ -114,33 +113,16 @@ def run_experiment(
         if not is_main_process():
             raise SystemExit(0)
         raw = _probabilities(model, corpus, evaluation.splits, journal)
-        temperature, rule = _calibrate(corpus, raw, evaluation, decision or Decision())
-        predictions = {
-            part: rule.apply(corpus.split(part), corpus.labels, apply_temperature(raw[part], temperature))
-            for part in evaluation.splits
-        }
-        found = {part: _scores(said, evaluation, rule) for part, said in predictions.items()}
-        for part, values in found.items():
-            gold = corpus.split(part).gold
-            values["ece_uncalibrated"] = reliability(gold, raw[part]).ece
-            values["brier_uncalibrated"] = brier(gold, raw[part])
+        temperature, rule = calibrate(corpus, raw, evaluation, decision or Decision())
+        predictions, found = judged(corpus, raw, temperature, rule, evaluation)
         record_scores(journal, found, predictions)
-        bundle = journal.folder / BUNDLE
+        journal.metrics({"perf/fit_seconds": fit_seconds})
         facts = {"name": name, "temperature": temperature, "decision": asdict(rule)} | _facts(model, corpus, found)
-        about = {"family": family_of(model), "uses_target": model.uses_target} | facts
-        if identity.resume:
-            shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
-        learned = rests_on(corpus, learned_before(model))
-        save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config, learned=learned)
-        shutil.rmtree(journal.folder / CHECKPOINTS, ignore_errors=True)
-        size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
-        journal.metrics({"perf/fit_seconds": fit_seconds, "perf/bundle_mib": size / 2**20})
-        journal.model(bundle)
-        trained = StanceModel(Bundle(bundle, model, corpus.labels, about))
+        trained = _saved(journal, model, corpus, facts, identity)
         n_before = _n_scored_before(tracker, predictions, evaluation)
         record_analyses(journal, trained, corpus, found, predictions, evaluation, n_before)
         journal.note(summary_note(identity, found, evaluation.headline))
-        outcome |= {"bundle": bundle, "scores": found, "predictions": predictions}
+        outcome |= {"bundle": trained.bundle.folder, "scores": found, "predictions": predictions}
     return Result(**outcome)
 
 
@@ -178,7 +160,7 @@ def evaluate_model(
         started = time.monotonic()
         predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}
         _record_speed(journal, sum(len(said.statements) for said in predictions.values()), started)
-        found = {part: _scores(said, evaluation, model.decision) for part, said in predictions.items()}
+        found = {part: scored(said, evaluation, model.decision) for part, said in predictions.items()}
         record_scores(journal, found, predictions)
         n_before = _n_scored_before(tracker, predictions, evaluation)
         record_analyses(journal, model, corpus, found, predictions, evaluation, n_before)
@@ -225,45 +207,19 @@ def _record_speed(journal: Journal, n_statements: int, started: float) -> None:
     journal.metrics({"perf/statements_per_second": n_statements / max(time.monotonic() - started, 1e-9)})
 
 
-def _calibrate(
-    corpus: Corpus, raw: Mapping[str, NDArray[np.float64]], evaluation: Evaluation, decision: Decision
-) -> tuple[float, FittedDecision]:
-    """Temperature and decision rule, fitted on validation; without a validation split they stay plain."""
-    import numpy as np
-
-    if VALIDATION not in raw:
-        if decision.coverage is not None:
-            raise DataError(
-                "decision.coverage needs a validation split to find its thresholds; choose a split that makes one."
-            )
-        return 1.0, decision.fit(corpus.labels, np.zeros(0, int), np.zeros((0, len(corpus.labels))))
-    gold = corpus.split(VALIDATION).gold
-    temperature = fit_temperature(gold, raw[VALIDATION]) if evaluation.calibrate else 1.0
-    return temperature, decision.fit(corpus.labels, gold, apply_temperature(raw[VALIDATION], temperature))
-
-
-def _scores(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> dict[str, float]:
-    """Scores with their intervals, and what the decision rule costs and gains."""
-    present = set(said.statements.gold.tolist())
-    if absent := [name for label_id, name in enumerate(said.labels) if label_id not in present]:
-        logger.warning("no scored statement is %s: macro-F1 counts a label without one as 0", " or ".join(absent))
-    found = scores(said, skip_labels=evaluation.skip_labels)
-    found |= decision_scores(rule, said.labels, said.statements.gold, said.probabilities)
-    if not evaluation.n_resamples:
-        return found
-    clusters = clusters_of(said.statements)
-    if (n_clusters := len(set(clusters))) < min(FEW, len(clusters)):
-        message = "the scored statements are in %d groups: intervals and tests on fewer than %d are rough"
-        logger.warning(message, n_clusters, FEW)
-    around = intervals(
-        said,
-        clusters,
-        skip_labels=evaluation.skip_labels,
-        level=evaluation.level,
-        n_resamples=evaluation.n_resamples,
-        method=evaluation.interval,
-    )
-    return found | with_bounds({name: around[name] for name in around if name in HEADLINES or name.startswith("f1.")})
+def _saved(journal: Journal, model: Model, corpus: Corpus, facts: Mapping[str, Any], identity: Identity) -> StanceModel:
+    """The fitted model as a bundle in the run folder, and loaded."""
+    bundle = journal.folder / BUNDLE
+    if identity.resume:
+        shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
+    learned = rests_on(corpus, learned_before(model))
+    save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config, learned=learned)
+    shutil.rmtree(journal.folder / CHECKPOINTS, ignore_errors=True)
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    journal.metrics({"perf/bundle_mib": size / 2**20})
+    journal.model(bundle)
+    about = {"family": family_of(model), "uses_target": model.uses_target, **facts}
+    return StanceModel(Bundle(bundle, model, corpus.labels, about))
 
 
 def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:

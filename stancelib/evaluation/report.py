@@ -93,7 +93,7 @@ class Report:
             "scores": [self._score(name) for name in self._others()],
             "verdicts": [
                 *([novelty(self.n_learned, len(gold))] if self.n_learned else ()),
-                *verdicts(self.scores, self.evaluation.headline, found),
+                *verdicts(self.scores, self.evaluation.headline, found, self.split),
                 *([freshness(self.n_scored_before)] if self.split == TEST else ()),
             ],
             "labels": list(_labels(said, self.scores)),

@@ -11,6 +11,7 @@ from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.intervals import Interval
 from stancelib.evaluation.probes import TargetProbe
 from stancelib.evaluation.slices import Slice, Slices
+from stancelib.schema import VALIDATION
 
 Status = Literal["good", "warning", "bad", "neutral"]
 SPELLED = {"macro_f1": "macro-F1", "f_avg": "F-avg", "mcc": "MCC", "ece": "ECE", "brier": "Brier score"}
@@ -55,11 +56,12 @@ def interval_of(scores: Mapping[str, float], name: str) -> Interval | None:
     return Interval(scores[name], scores[f"{name}_low"], scores[f"{name}_high"])
 
 
-def verdicts(scores: Mapping[str, float], headline: str, findings: Findings) -> list[Verdict]:
+def verdicts(scores: Mapping[str, float], headline: str, findings: Findings, split: str = "") -> list[Verdict]:
     """What the numbers say about score, calibration, targets, slices, behaviour and robustness, in this order."""
+    is_fitted = split == VALIDATION and "ece_uncalibrated" in scores
     return [
         *_score(scores, headline),
-        *_calibration(scores),
+        *_calibration(scores, " The temperature was fitted on these statements." if is_fitted else ""),
         *_target(findings.probe, findings.remarks.get("probe", "")),
         *(_slices(findings.slices) if findings.slices else ()),
         *_behaviour(findings),
@@ -111,11 +113,11 @@ def _score(scores: Mapping[str, float], headline: str) -> Iterator[Verdict]:
     )
 
 
-def _calibration(scores: Mapping[str, float]) -> Iterator[Verdict]:
+def _calibration(scores: Mapping[str, float], remark: str) -> Iterator[Verdict]:
     ece = scores["ece"]
     status: Status = "good" if ece <= GOOD_ECE else "warning" if ece <= BAD_ECE else "bad"
     before = f", {scores['ece_uncalibrated']:.1%} before calibration" if "ece_uncalibrated" in scores else ""
-    answer = f"Confidence and accuracy differ by {ece:.1%} on average (ECE{before})."
+    answer = f"Confidence and accuracy differ by {ece:.1%} on average (ECE{before}).{remark}"
     yield Verdict(status, "Do the probabilities mean what they say?", answer)
 
 

@@ -104,3 +104,10 @@ def test_a_perturbation_that_surely_costs_something_is_warned_about():
 
 def test_what_was_not_looked_into_is_not_judged():
     assert set(answers()) == {"How good?", "Do the probabilities mean what they say?"}
+
+
+@pytest.mark.parametrize(("split", "is_told"), [("validation", True), ("test", False)])
+def test_calibration_on_the_statements_that_it_was_fitted_on_says_so(split, is_told):
+    told = verdicts({"macro_f1": 0.5, "ece": 0.02, "ece_uncalibrated": 0.1}, "macro_f1", Findings(), split)
+    (calibration,) = [one.answer for one in told if "probabilities" in one.question]
+    assert ("The temperature was fitted on these statements." in calibration) == is_told
