@@ -18,6 +18,7 @@ from stancelib.evaluation.faithfulness import Explanation, log_odds, token_spans
 from stancelib.inference import StanceModel
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.distil import Distil
+from stancelib.models.soup import Soup
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import Judge, Predictions, Statements
 from stancelib.training.encoders import torch_threads
@@ -54,6 +55,8 @@ def explain_all(model: StanceModel, judge: Judge, statements: Statements) -> lis
     family = model.bundle.model
     while isinstance(family, Distil):
         family = family.student
+    if isinstance(family, Soup):
+        family = family.model_
     said = judge(statements)
     if isinstance(family, Tfidf):
         return [_exact(family, model.temperature, said, row) for row in range(len(statements))]

@@ -11,6 +11,7 @@ from stancelib.data.fingerprints import fingerprints
 from stancelib.models.base import Model
 from stancelib.models.distil import Distil
 from stancelib.models.ensemble import Ensemble
+from stancelib.models.soup import Soup
 from stancelib.schema import TRAIN, VALIDATION, Corpus, Finding, Statements
 from stancelib.training.encoders import bundle_of_encoder
 
@@ -24,12 +25,12 @@ BY_CHANCE = 0.05  # of a split: what corpora hold twice without anybody's fault
 def learned_before(model: Model) -> dict[str, Learned]:
     """What the trained parts of an unfitted model rest on, by the part's name.
 
-    Trained parts are the members of an ensemble, a teacher, and an encoder out of a bundle. Statements that a student
-    learns from without labels count too.
+    Trained parts are the members of an ensemble or soup, a teacher, and an encoder out of a bundle. Statements that a
+    student learns from without labels count too.
     """
     bundles: dict[str, Path | None] = {}
     found: dict[str, Learned] = {}
-    if isinstance(model, Ensemble):
+    if isinstance(model, Ensemble | Soup):
         bundles |= {f"member {member.name}": member.folder for member in model.members}
     if isinstance(model, Distil):
         if model.teacher is not None:

@@ -1,4 +1,4 @@
-"""Trained models as parts of new ones: members of an ensemble, teachers of a smaller model, encoders to start from."""
+"""Trained models as parts of new ones: members of an ensemble or soup, teachers, encoders to start from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stancelib.inference import load
 from stancelib.models.base import Member, Model
 from stancelib.models.distil import Distil
 from stancelib.models.ensemble import Ensemble
+from stancelib.models.soup import Soup
 from stancelib.schema import Statements
 
 
@@ -38,6 +39,20 @@ def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "f
         BundleError: If there is no sound bundle at an address.
     """
     return Ensemble(members=[member(source) for source in members], weights=weights)
+
+
+def soup(*, members: Sequence[str], weights: Literal["greedy", "equal"] = "greedy") -> Soup:
+    """An unfitted soup of trained models; see Soup.
+
+    Args:
+        members: What ``load`` takes, at least one.
+        weights: ``greedy`` on validation, or ``equal``.
+
+    Raises:
+        BundleError: If there is no sound bundle at an address.
+        ConfigError: If a member is no ``cross_encoder``, or they don't go together.
+    """
+    return Soup(members=[member(source) for source in members], weights=weights)
 
 
 def distil(*, teacher: str, student: Model, unlabelled: str | None = None, n_draws: int = 4, seed: int = 0) -> Distil:

@@ -41,6 +41,7 @@ def child(folder, body):
         import signal, sys, time
         from stancelib.journal import Journal, signals_as_exceptions
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests run under nohup
         with signals_as_exceptions(), Journal({folder!r}, name="child") as journal:
             journal.metrics({{"train/loss": 0.5}}, step=1)
             print("ready", flush=True)

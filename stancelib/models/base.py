@@ -130,6 +130,34 @@ class Member:
         return scaled
 
 
+def check_members(members: Sequence[Member]) -> None:
+    """Raise unless there is a member, and all of them know the same labels.
+
+    Raises:
+        ValueError: If not.
+    """
+    if not members:
+        raise ValueError("members must name at least one trained model.")
+    for member in members:
+        if set(member.labels) != set(members[0].labels):
+            raise ValueError(
+                f"members must know the same labels; {member.name or 'one'} knows {', '.join(member.labels)}, "
+                f"{members[0].name or 'the first'} {', '.join(members[0].labels)}."
+            )
+
+
+def labels_for(members: Sequence[Member], train: Statements) -> LabelSet:
+    """The label set of statements that trained members are fitted to.
+
+    Raises:
+        DataError: If it isn't the members'.
+    """
+    labels = training_labels(train)
+    if set(labels) != set(members[0].labels):
+        raise DataError(f"the members know the labels {', '.join(members[0].labels)}, the data {', '.join(labels)}.")
+    return labels
+
+
 def family_names() -> list[str]:
     """The families that stancelib itself can save and load: the modules beside this one."""
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
-from stancelib.models.base import Member, Report, family_class, family_of, silent, training_labels
+from stancelib.models.base import Member, Report, check_members, family_class, family_of, labels_for, silent
 from stancelib.schema import Progress, Statements
 
 if TYPE_CHECKING:
@@ -32,16 +32,9 @@ class Ensemble:
     """
 
     def __init__(self, *, members: Sequence[Member], weights: Literal["fitted", "equal"] = "fitted") -> None:
-        if not members:
-            raise ValueError("an ensemble needs at least one member.")
+        check_members(members)
         if weights not in ("fitted", "equal"):
             raise ValueError(f"weights must be 'fitted' or 'equal', got {weights!r}.")
-        for member in members:
-            if set(member.labels) != set(members[0].labels):
-                raise ValueError(
-                    f"members must know the same labels; {member.name or 'one'} knows {', '.join(member.labels)}, "
-                    f"{members[0].name or 'the first'} {', '.join(members[0].labels)}."
-                )
         self.members = list(members)
         self.weights = weights
         self.uses_target = any(member.model.uses_target for member in members)
@@ -55,12 +48,7 @@ class Ensemble:
         """
         import numpy as np
 
-        labels = training_labels(train)
-        if set(labels) != set(self.members[0].labels):
-            raise DataError(
-                f"the members know the labels {', '.join(self.members[0].labels)}, the data {', '.join(labels)}."
-            )
-        self.labels_ = labels
+        self.labels_ = labels_for(self.members, train)
         self.weights_ = np.full(len(self.members), 1 / len(self.members))
         if self.weights == "fitted" and len(self.members) > 1:
             if validation is None or not len(validation):
