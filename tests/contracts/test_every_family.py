@@ -53,14 +53,14 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Folders of two trained models for a label set: what families made of other models ask for."""
+    """Saves models trained for a label set, and returns their folders: what families made of other models ask for."""
 
-    def make(labels):
+    def make(labels, models):
         folder = tmp_path_factory.mktemp("trained")
-        for name, model in (("prior", Prior()), ("tfidf", Tfidf())):
+        for name, model in models.items():
             train = make_corpus(labels).split("train")
             save_bundle(folder / name, model=model.fit(train), labels=labels, facts={"name": name})
-        return [str(folder / "prior"), str(folder / "tfidf")]
+        return [str(folder / name) for name in models]
 
     return make
 
@@ -79,10 +79,13 @@ def build(request, trained):
             node.model.encoder.name = str(request.getfixturevalue("encoder"))
         if "cached" in node.model:
             node.model.cached = False
-        if "members" in COMPONENTS[f"model/{name}"]:
-            node.model.members = trained(labels)
+        if name == "soup":
+            networks = {f"s{seed}": make("cross_encoder", labels, seed) for seed in (0, 1)}
+            node.model.members = trained(labels, networks)
+        elif "members" in COMPONENTS[f"model/{name}"]:
+            node.model.members = trained(labels, {"prior": Prior(), "tfidf": Tfidf()})
         if "teacher" in COMPONENTS[f"model/{name}"]:
-            node.model.teacher = trained(labels)[1]
+            node.model.teacher = trained(labels, {"tfidf": Tfidf()})[0]
         return instantiate(OmegaConf.to_container(node, resolve=True)["model"], _convert_="all")
 
     return make

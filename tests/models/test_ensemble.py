@@ -90,7 +90,9 @@ def test_a_member_from_elsewhere_is_not_saved(members, tmp_path):
         model.save(tmp_path)
 
 
-@pytest.mark.parametrize(("members_", "weights", "message"), [([], "fitted", "at least one"), (None, "best", "'best'")])
+@pytest.mark.parametrize(
+    ("members_", "weights", "message"), [([], "fitted", "at least one trained model"), (None, "best", "'best'")]
+)
 def test_bad_options_are_refused(members, members_, weights, message):
     with pytest.raises(ValueError, match=message):
         Ensemble(members=members if members_ is None else members_, weights=weights)
