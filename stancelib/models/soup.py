@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -25,12 +24,13 @@ Weights = dict[str, Any]  # of a network, by name
 class Soup:
     """Averages the weights of trained ``cross_encoder`` models: better than each of them, at the cost of one.
 
-    The members have read the same corpus from the same encoder, with other seeds or other options of training.
+    The members have read the same corpus from the same encoder, with other seeds or other options of training. The
+    mean is less sure of itself than they are, which the temperature of a run mends.
 
     Args:
         members: At least one trained ``cross_encoder``.
-        weights: ``greedy`` goes from the best member to the worst, by their log loss on validation, and leaves out whom
-            the mean is worse with; ``equal`` takes all.
+        weights: ``greedy`` goes from the best member to the worst, by macro-F1 on validation, and leaves out whom the
+            mean is worse with; ``equal`` takes all.
 
     Raises:
         ConfigError: If a member is of another family, or has another encoder, pooling or use of the target.
@@ -89,21 +89,21 @@ class Soup:
         return model
 
     def _greedy(self, states: list[Weights], validation: Statements, report: Report) -> list[Weights]:
-        """Those whose mean has the lowest log loss on validation, taken from the best to the worst."""
-        losses = [self._loss([state], validation) for state in states]
+        """Those whose mean has the highest macro-F1 on validation, taken from the best to the worst."""
+        scores = [self._score([state], validation) for state in states]
         chosen: list[Weights] = []
-        lowest = math.inf
-        for n_done, i in enumerate(sorted(range(len(states)), key=losses.__getitem__), start=1):
-            loss = self._loss([*chosen, states[i]], validation)
-            is_in = loss <= lowest
+        best = 0.0
+        for n_done, i in enumerate(sorted(range(len(states)), key=lambda i: -scores[i]), start=1):
+            score = self._score([*chosen, states[i]], validation)
+            is_in = score >= best
             if is_in:
-                chosen, lowest = [*chosen, states[i]], loss
-            report(Progress(n_done, len(states), {f"train/weight_{i}": float(is_in), "validation/loss": lowest}))
+                chosen, best = [*chosen, states[i]], score
+            report(Progress(n_done, len(states), {f"train/weight_{i}": float(is_in), "validation/macro_f1": best}))
         return chosen
 
-    def _loss(self, states: list[Weights], statements: Statements) -> float:
+    def _score(self, states: list[Weights], statements: Statements) -> float:
         self._put(states)
-        return validation_scores(statements.gold, self.predict_proba(statements))["validation/loss"]
+        return validation_scores(statements.gold, self.predict_proba(statements))["validation/macro_f1"]
 
     def _put(self, states: list[Weights]) -> None:
         """Give the network the mean of these weights."""

@@ -1,16 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from stancelib.bundle import Bundle
 from stancelib.errors import ConfigError, DataError
+from stancelib.experiment import run_experiment
+from stancelib.explaining import explain
+from stancelib.inference import StanceModel, load
 from stancelib.labels import LabelSet
 from stancelib.models.base import Member
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.soup import Soup
 from stancelib.models.tfidf import Tfidf
+from stancelib.reuse import soup as soup_of
 from stancelib.schema import Statements
 from stancelib.training.encoders import EncoderSettings
 from stancelib.training.settings import LoopSettings, OptimizerSettings
 
+from ..conftest import make_corpus
 from ..training.tiny_bert import LABELS, make_statements, make_tiny_encoder
 
 TRAIN, VALIDATION = make_statements(48), make_statements(24)
@@ -110,3 +118,35 @@ def test_leaving_members_out_needs_validation(members):
 def test_bad_options_are_refused(members, n, weights, message):
     with pytest.raises(ValueError, match=message):
         Soup(members=members[:n], weights=weights)
+
+
+@pytest.fixture(scope="module")
+def runs(settings, tmp_path_factory):
+    folder, results = tmp_path_factory.mktemp("runs"), []
+    for seed in (0, 1):
+        model = CrossEncoder(encoder=settings, loop=LoopSettings(epochs=1), optimizer=FAST, seed=seed)
+        results.append(run_experiment(corpus=make_corpus(), model=model, folder=folder / f"s{seed}"))
+    return [str(result.folder) for result in results]
+
+
+def test_runs_become_one_run_that_needs_them_no_more(runs, tmp_path):
+    result = run_experiment(corpus=make_corpus(), model=soup_of(members=runs), folder=tmp_path / "soup")
+    model = load(result.bundle)
+    assert model.manifest["family"] == "soup"
+    assert model.predict("no, never", "the plan")[0].label in make_corpus().labels.names
+
+
+def test_members_that_have_read_what_is_held_out_are_refused(runs, tmp_path):
+    corpus = make_corpus()
+    swapped = replace(corpus, splits={"train": corpus.splits["test"], "validation": corpus.splits["train"]})
+    with pytest.raises(DataError, match=r"member .*s0.* has learned from \d+ of the \d+ statements of 'validation'"):
+        run_experiment(corpus=swapped, model=soup_of(members=runs), folder=tmp_path / "soup")
+
+
+def test_a_soup_explains_itself_by_gradients_like_its_network(members):
+    def explained(model):
+        return explain(StanceModel(Bundle("nowhere", model, LABELS, {"uses_target": True})), "no, never", "the plan")
+
+    soup = Soup(members=members[:1], weights="equal").fit(TRAIN)
+    assert explained(soup).method == "gradients"
+    assert explained(soup).weights == pytest.approx(explained(members[0].model).weights, abs=1e-5)
