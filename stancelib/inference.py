@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-Texts = str | Sequence[str]
-Targets = str | Sequence[str | None] | None
+Texts = str | Iterable[str]
+Targets = str | Iterable[str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,17 @@ class StanceModel:
         Args:
             frame: One statement a row.
             text: The column of the statements.
-            target: The column of the targets; a frame without it is judged without targets.
+            target: The column of the targets; None, or a frame without ``target``, is judged without targets.
 
         Raises:
-            DataError: If the text column is missing, or holds something other than strings.
+            DataError: If the text column, or a target column by another name, is missing, or holds something other than
+                strings.
         """
         import pandas as pd
 
-        if text not in frame.columns:
-            raise DataError(f"the frame has no column '{text}'; it has {', '.join(map(str, frame.columns))}.")
+        for name in (text, *([target] if target not in (None, "target") else [])):
+            if name not in frame.columns:
+                raise DataError(f"the frame has no column '{name}'; it has {', '.join(map(str, frame.columns))}.")
         targets = None
         if target is not None and target in frame.columns:
             targets = [None if pd.isna(value) else value for value in frame[target]]
@@ -197,19 +199,24 @@ def _names(said: Predictions, row: int) -> list[str]:
 
 
 def _statements(statements: Texts, targets: Targets) -> Statements:
-    texts = [statements] if isinstance(statements, str) else list(statements)
+    texts = [statements] if isinstance(statements, str) else _in_order("statements", statements)
     if targets is None or isinstance(targets, str):
-        targets = [targets] * len(texts)
-    elif len(targets) != len(texts):
+        return Statements(texts, [targets] * len(texts))
+    targets = _in_order("targets", targets)
+    if len(targets) != len(texts):
         raise DataError(
             f"there are {len(texts)} statements but {len(targets)} targets; give one target, or one for each."
         )
-    for row, (text, target) in enumerate(zip(texts, targets, strict=True), start=1):
-        if not isinstance(text, str):
-            raise DataError(f"statement {row} must be a string, got {text!r}.")
-        if not (target is None or isinstance(target, str)):
-            raise DataError(f"target {row} must be a string or None, got {target!r}.")
-    return Statements(texts, list(targets))
+    return Statements(texts, targets)
+
+
+def _in_order(name: str, values: Any) -> list[Any]:
+    """The items of a list, series, array or generator."""
+    if hasattr(values, "columns"):
+        raise DataError(f"{name} is a frame; give one of its columns, or the frame to predict_frame.")
+    if isinstance(values, Mapping | Set) or not isinstance(values, Iterable):
+        raise DataError(f"{name} must be a string or a list of strings, got a {type(values).__name__}.")
+    return list(values)
 
 
 class _Pyfunc:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+STUDENT = "the student"
 BY_CHANCE = 0.05  # of a split: what corpora hold twice without anybody's fault
 
 
@@ -36,7 +37,7 @@ def learned_before(model: Model) -> dict[str, Learned]:
         if model.teacher is not None:
             bundles[f"teacher {model.teacher.name}"] = model.teacher.folder
         if model.unlabelled is not None:
-            found["the student"] = _learned([fingerprints(model.unlabelled)], [])
+            found[STUDENT] = _learned([fingerprints(model.unlabelled)], [])
         found |= learned_before(model.student)
     if encoder := getattr(model, "encoder", None):
         bundles[f"encoder {encoder.name}"] = bundle_of_encoder(Path(encoder.name).expanduser())
@@ -93,16 +94,16 @@ def learned_findings(
                 continue
             is_error = learning and n_known > BY_CHANCE * len(statements)
             message = f"{name} has learned from {n_known:,} of the {len(statements):,} statements of '{split}', so "
-            message += _training_advice(split) if learning else _judging_advice(split)
+            message += _training_advice(name, split) if learning else _judging_advice(split)
             findings.append(Finding("error" if is_error else "warning", "learned-before", message, n_known))
     return findings
 
 
-def _training_advice(split: str) -> str:
-    return (
-        f"the scores of '{split}' would tell what it remembers. Take one that was trained on this very split (the "
-        "same data, protocol and seed), or on other statements."
-    )
+def _training_advice(name: str, split: str) -> str:
+    way = "Take one that was trained on this very split (the same data, protocol and seed), or on other statements."
+    if name == STUDENT:
+        way = "Take them out of the file of unlabelled statements."
+    return f"the scores of '{split}' would tell what it remembers. {way}"
 
 
 def _judging_advice(split: str) -> str:

@@ -44,6 +44,8 @@ def options() -> dict[str, dict[str, str]]:
 def check_components(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     """Compare every component of a resolved configuration with its constructor, before anything is built.
 
+    A whole number in the place of a float becomes one in place, so that 2 and 2.0 are one parameter, and one hash.
+
     Args:
         config: The composed configuration as plain containers.
         choices: The option chosen for each group, to name the file in messages.
@@ -81,7 +83,7 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
         elif name in hints:
             _check_type(f"{key}.{name}", value, hints[name], file)
             if hints[name] is float and isinstance(node, dict):
-                node[name] = float(value)  # so that 2 and 2.0 are one parameter, and one hash
+                node[name] = float(value)
     for name, parameter in parameters.items():
         if name not in node and parameter.default is parameter.empty and not node.get("_partial_"):
             raise ConfigError(

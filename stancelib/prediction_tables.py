@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from stancelib.errors import DataError
 from stancelib.inference import answer_columns
 from stancelib.labels import LabelSet
 from stancelib.schema import TEST, VALIDATION, Predictions, Statements
+from stancelib.texts import text_or_none
 
 OWN = ("id", "text", "target", "gold", "predicted", "right", "confidence", "prediction_set", "abstained")
 SUM_TOLERANCE = 1e-3
@@ -59,7 +61,10 @@ def read_table(path: Path) -> Predictions:
         DataError: If it is no prediction table, or lacks a column or row.
     """
     if path.suffix == ".json":
-        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"'{path}' is no prediction table: it can't be read as JSON ({error}).") from None
         if not isinstance(content, dict) or not {"columns", "data"} <= set(content):
             raise DataError(f"'{path}' is no prediction table: it has no 'columns' and 'data'.")
         rows = [dict(zip(content["columns"], row, strict=False)) for row in content["data"]]
@@ -107,9 +112,20 @@ def locate_predictions(source: str, split: str | None = None, *, uri: str | None
 
 def _number(value: object, name: str, row: int) -> float:
     try:
-        return float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise DataError(f"{name} row {row} has {value!r} where a probability belongs.") from None
+        number = math.nan
+    if not -SUM_TOLERANCE <= number <= 1 + SUM_TOLERANCE:
+        raise DataError(f"{name} row {row} has {value!r} where a probability belongs.")
+    return number
+
+
+def _texts(rows: Sequence[Mapping[str, Any]], column: str, name: str) -> list[str]:
+    """A column that every row needs."""
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row.get(column), str):
+            raise DataError(f"{name} row {number} has {row.get(column)!r} where its {column} belongs.")
+    return [row[column] for row in rows]
 
 
 def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
@@ -127,14 +143,14 @@ def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
     said = np.array([[_number(row.get(f"p_{label}"), name, n) for label in labels] for n, row in enumerate(rows, 1)])
     if (off := np.flatnonzero(abs(said.sum(axis=1) - 1) > SUM_TOLERANCE)).size:
         raise DataError(f"{name} row {off[0] + 1}: its probabilities sum to {said[off[0]].sum():.3f}, not to 1.")
-    chosen = label_set.encode([row["predicted"] for row in rows]) if "predicted" in first else None
+    chosen = label_set.encode(_texts(rows, "predicted", name)) if "predicted" in first else None
     others = [column for column in first if column not in OWN and not column.startswith("p_")]
     statements = Statements(
-        [row["text"] for row in rows],
-        [row.get("target") or None for row in rows],
+        _texts(rows, "text", name),
+        [text_or_none(row.get("target")) for row in rows],
         label_set,
-        label_set.encode([row["gold"] for row in rows]),
-        ids=[str(row["id"]) for row in rows] if "id" in first else (),
-        columns={column: [row[column] for row in rows] for column in others},
+        label_set.encode(_texts(rows, "gold", name)),
+        ids=[str(row.get("id", number)) for number, row in enumerate(rows, start=1)],
+        columns={column: [row.get(column) for row in rows] for column in others},
     )
     return Predictions(statements, label_set, said, chosen=chosen)

@@ -153,9 +153,14 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
             protocol=corpus.protocol,
         )
     if config:
-        path = journal.folder / CONFIG
-        path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
-        journal.artifact(path)
+        record_config(journal, config)
+
+
+def record_config(journal: Journal, config: Mapping[str, Any]) -> None:
+    """The configuration as a file of the run; by it ``earlier_run`` finds the run."""
+    path = journal.folder / CONFIG
+    path.write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
+    journal.artifact(path)
 
 
 def encoder_tags(model: object) -> dict[str, str]:
@@ -218,29 +223,30 @@ def summary_note(identity: Identity, found: Scores, headline: str) -> str:
     return "\n".join(lines)
 
 
-def earlier_run(roots: Sequence[Path], config: Mapping[str, Any], digest: str) -> tuple[Path, bool] | None:
+def earlier_run(
+    roots: Sequence[Path], config: Mapping[str, Any], digest: str, *, tag: str = "split.digest"
+) -> tuple[Path, bool] | None:
     """The newest run folder with this configuration on these data, and whether it is finished; None without one.
 
-    A finished run wins over an unfinished one: there is nothing left to do. One that took a member, teacher or encoder
-    which was trained anew since, is passed over.
+    A finished run wins over an unfinished one: there is nothing left to do. One that took a member, teacher, encoder or
+    file which is newer than it, is passed over.
 
     Args:
         roots: Folders to look in, at any depth.
         config: The configuration.
-        digest: The digest of the corpus in its splits.
+        digest: The digest of the corpus.
+        tag: The tag of a run that begins with it.
     """
     wanted, found = config_hash(config), []
     for folder in dict.fromkeys(folder for root in roots for folder in run_folders(root)):
         path = folder / CONFIG
         if not path.is_file() or _config_hash_of(path) != wanted:
             continue
-        if _tag(folder, "split.digest") not in ("", digest[:12]):
+        if _tag(folder, tag) not in ("", digest[:12]):
             logger.warning("%s has this configuration, but its data have changed since: starting anew", folder)
             continue
-        if anew := next((one for one in _bundles_in(config) if one.stat().st_mtime > path.stat().st_mtime), None):
-            logger.warning(
-                "%s has this configuration, but %s has been trained since: starting anew", folder, anew.parent
-            )
+        if newer := next((one for one in _inputs(config) if one.stat().st_mtime > path.stat().st_mtime), None):
+            logger.warning("%s has this configuration, but '%s' has changed since: starting anew", folder, newer)
             continue
         found.append((run_state(folder).status == "FINISHED", path.stat().st_mtime, folder))
     if not found:
@@ -249,15 +255,24 @@ def earlier_run(roots: Sequence[Path], config: Mapping[str, Any], digest: str) -
     return folder, finished
 
 
-def _bundles_in(config: Any) -> Iterator[Path]:
-    """The manifests of bundles on disk that a configuration names: members, a teacher, an encoder to start from."""
-    if isinstance(config, Mapping | list | tuple):
-        for value in config.values() if isinstance(config, Mapping) else config:
-            yield from _bundles_in(value)
-    elif isinstance(config, str):
-        manifests = (Path(config, "manifest.json"), Path(config, BUNDLE, "manifest.json"))
-        with suppress(OSError, ValueError):  # a text that no path could be
-            yield from (path for path in manifests if path.is_file())
+def _inputs(config: Mapping[str, Any]) -> Iterator[Path]:
+    """The files beside the data that a configuration names: of members, teachers and encoders, and further ones."""
+    for group in config.keys() - {"data", "tracking"}:
+        for text in _texts_in(config[group]):
+            named = (
+                Path(text),
+                *(Path(text, name) for name in ("manifest.json", f"{BUNDLE}/manifest.json", "config.json")),
+            )
+            with suppress(OSError, ValueError):  # a text that no path could be
+                yield from (path for path in named if path.is_file())
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(one)
 
 
 def _config_hash_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stancelib.journal import Journal, JournalOnly, Tracker, signals_as_exceptions
 from stancelib.provenance import flatten
-from stancelib.recording import Identity, Scores
+from stancelib.recording import Identity, Scores, record_config
 
 LEVEL = 0.95
 
@@ -59,7 +59,7 @@ def repeat_experiment(
     Args:
         run_one: Called with a seed, the folder for its run and the parent's uid; returns scores by split and name.
         seeds: The seeds, at least one.
-        folder: The parent's run folder, made here; the seeds' folders lie in it.
+        folder: The parent's run folder, made here unless ``identity.resume``; the seeds' folders lie in it.
         headline: The score that the parent's note shows.
         tracker: Where the parent's journal is copied.
         identity: Name, configuration and note of the parent.
@@ -71,8 +71,10 @@ def repeat_experiment(
     identity, tracker, folder = identity or Identity(), tracker or JournalOnly(), Path(folder)
     with signals_as_exceptions():
         try:
-            with Journal(folder, name=identity.name or f"{len(seeds)} seeds") as journal:
+            name = identity.name or f"{len(seeds)} seeds"
+            with Journal.reopen(folder) if identity.resume else Journal(folder, name=name) as journal:
                 tracker.attach(journal)
+                record_config(journal, identity.config)
                 journal.params(flatten({k: v for k, v in identity.config.items() if k not in ("name", "tracking")}))
                 journal.tags({"stage": "seeds", "seed": " ".join(map(str, seeds)), **(tags or {})})
                 found = [run_one(seed, folder / f"seed-{seed}", journal.uid) for seed in seeds]

@@ -13,6 +13,7 @@ from stancelib.models.distil import Distil
 from stancelib.models.ensemble import Ensemble
 from stancelib.models.soup import Soup
 from stancelib.schema import Statements
+from stancelib.texts import is_cut, text_or_none
 
 
 def member(source: str) -> Member:
@@ -94,10 +95,15 @@ def encoder_folder(name: str) -> str:
 
 
 def _unlabelled(path: str) -> Statements:
-    rows = list(read_rows(path))
-    for place, row in rows:
-        if not isinstance(row.get("text"), str) or not row["text"].strip():
+    texts, targets = [], []
+    for place, row in read_rows(path):
+        text, target = row.get("text"), text_or_none(row.get("target"))
+        if not isinstance(text, str) or not text.strip():
             raise DataError(
                 f"{place} has no text: a file of unlabelled statements needs the column 'text', and 'target' beside it."
             )
-    return Statements([row["text"] for _, row in rows], [row.get("target") or None for _, row in rows])
+        if is_cut(text) or is_cut(target or ""):
+            raise DataError(f"{place} holds half of a character, as if cut in the middle of an emoji.")
+        texts.append(text)
+        targets.append(target)
+    return Statements(texts, targets)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from stancelib.errors import DataError
+from stancelib.errors import DataError, nearest
 from stancelib.inference import StanceModel, answer_columns, free_names
 from stancelib.schema import Place, Statements
-from stancelib.texts import text_or_none
+from stancelib.texts import is_cut, text_or_none
+
+_TARGET = "target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class RowColumns:
     """
 
     text: str = "text"
-    target: str = "target"
+    target: str = _TARGET
     fixed_target: str | None = None
     keep_going: bool = False
 
@@ -46,14 +48,19 @@ def score_rows(
         batch_size: Statements judged at once, at least 1.
 
     Raises:
-        DataError: If a row has no text, or a column that the answers use; the message names file and row.
+        DataError: If a row has no text, or a column that the answers use, or none has the target column that was named;
+            the message names file and row.
     """
     columns = columns or RowColumns()
     rows = iter(rows)
     names: list[str] = []
     while batch := list(islice(rows, batch_size)):
+        if not names:
+            _require_target(batch, columns)
         texts = [_text(place, row, columns) for place, row in batch]
-        targets = [columns.fixed_target or text_or_none(row.get(columns.target)) for _, row in batch]
+        targets = [
+            None if text is None else target_of(row, columns) for (_, row), text in zip(batch, texts, strict=True)
+        ]
         answers = answer_columns(model.judge(Statements([text or "" for text in texts], targets)))
         names = names or free_names(answers, taken={name for _, row in batch for name in row})
         _keep_columns(batch, set(names))
@@ -83,19 +90,40 @@ def _keep_columns(batch: list[tuple[Place, dict[str, Any]]], names: set[str]) ->
             )
 
 
-def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:
-    """The row's text; None where it has none and that is allowed."""
+def target_of(row: Mapping[str, Any], columns: RowColumns) -> str | None:
+    """What a row is judged towards."""
+    return columns.fixed_target or text_or_none(row.get(columns.target))
+
+
+def is_answerable(row: Mapping[str, Any], columns: RowColumns) -> bool:
+    """False where a row has no text."""
     text = row.get(columns.text)
-    if isinstance(text, str) and text.strip():
-        return text
+    return isinstance(text, str) and bool(text.strip())
+
+
+def _require_target(batch: list[tuple[Place, dict[str, Any]]], columns: RowColumns) -> None:
+    """Refuse a name of the target column that somebody chose and no row has."""
+    if columns.fixed_target or columns.target == _TARGET or any(columns.target in row for _, row in batch):
+        return
+    place, row = batch[0]
+    raise DataError(
+        f"{place} has no column '{columns.target}'; it has {', '.join(map(str, row))}"
+        f"{nearest(columns.target, map(str, row))} Name the right one with --target-column."
+    )
+
+
+def _text(place: Place, row: Mapping[str, Any], columns: RowColumns) -> str | None:
+    """The row's text; None where it can't be answered and that is allowed."""
     if columns.text not in row:
         raise DataError(
             f"{place} has no column '{columns.text}'; it has {', '.join(map(str, row))}. "
             "Name the right one with --text-column."
         )
+    if is_answerable(row, columns):
+        return mended(row[columns.text])
     if not columns.keep_going:
         raise DataError(
-            f"{place} has no text: '{columns.text}' is {text!r}. "
+            f"{place} has no text: '{columns.text}' is {row[columns.text]!r}. "
             "Mend it, or pass --keep-going to leave such rows unanswered."
         )
     return None

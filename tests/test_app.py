@@ -8,7 +8,7 @@ pytest.importorskip("hydra")
 
 from stancelib.app.composing import compose
 from stancelib.app.running import new_run_folder, read_corpus, run_name, train
-from stancelib.errors import ConfigError
+from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
@@ -163,3 +163,36 @@ def test_a_run_that_never_began_does_not_remove_the_current_folder(in_tmp):
     with pytest.raises(ConfigError):
         train(["+foo=1", "tracking=none", "hydra.run.dir=."], show=print, report=lambda progress: None)
     assert in_tmp.is_dir()
+
+
+def test_a_check_names_faulty_rows_beside_the_reason_why_there_is_no_split(in_tmp):
+    rows = [row | {"time": "2024" if number else ""} for number, row in enumerate(make_rows(30))]
+    write_jsonl(in_tmp / "mine.jsonl", [*rows, {"text": " ", "label": "reject"}])
+    with pytest.raises(DataError, match=r"(?s)1 row with no text .*mine.jsonl row 31.*\n.*needs a time"):
+        read_corpus(["data=files", "data.path=mine.jsonl", "split=by_time"])
+
+
+LEARNER = """
+from stancelib.models.prior import Prior
+class Learner(Prior):
+    def learn_beside(self, auxiliary):
+        pass
+"""
+MIXED = """
+_target_: stancelib.data.mixture.mixture
+main: {_target_: stancelib.data.files.files, path: mine.jsonl, name: mine}
+others: {other: {_target_: stancelib.data.files.files, path: other.jsonl, name: other}}
+"""
+
+
+def test_a_mixture_whose_others_were_cleared_of_held_out_rows_is_resumed(cli, mine, in_tmp, monkeypatch):
+    monkeypatch.syspath_prepend(in_tmp)
+    (in_tmp / "learner.py").write_text(LEARNER)
+    (in_tmp / "own" / "data").mkdir(parents=True)
+    (in_tmp / "own" / "data" / "mixed.yaml").write_text(MIXED)
+    write_jsonl(in_tmp / "other.jsonl", [*make_rows(30), *make_rows(9, start=900)])
+    command = ("train", "-cd", "own", "data=mixed", "split=random", "tracking=none", "resume=true", "model=prior")
+    first = cli(*command, "model._target_=learner.Learner")
+    assert (first.code, "are left out" in first.err) == (0, True)
+    again = cli(*command, "model._target_=learner.Learner")
+    assert (again.code, "finished before, and skipped" in again.err) == (0, True)

@@ -332,6 +332,28 @@ def test_rows_without_text_are_left_unanswered_when_asked(cli, model, in_tmp):
     assert [row["label"] is None for row in read_scored(in_tmp / "out.jsonl")] == [False, False, True, *[False] * 3]
 
 
+def test_a_text_that_is_none_counts_as_unanswered(cli, model, in_tmp):
+    write_jsonl(in_tmp / "in.jsonl", [*unlabelled(2), {"text": 5}, {"text": None}, {"text": "so \ud83d"}])
+    answer = cli("predict", model, "in.jsonl", "--keep-going")
+    assert "5 rows scored into standard output; 3 had no text and no answer" in answer.err
+
+
+def test_a_file_without_any_target_is_scored_with_a_warning(cli, model, in_tmp):
+    write_jsonl(in_tmp / "in.jsonl", [{"text": row["text"], "target ": row["target"]} for row in unlabelled()])
+    answer = cli("predict", model, "in.jsonl", "-o", "out.jsonl")
+    assert answer.code == 0
+    assert "No row has a target in the column 'target'" in answer.err
+    for options in (("--target", "x"), ("--target-column", "target ")):
+        assert "No row has" not in cli("predict", model, "in.jsonl", *options).err
+
+
+def test_a_file_in_another_encoding_is_scored_when_that_is_named(cli, model, in_tmp):
+    (in_tmp / "in.csv").write_text("text,target\nno, never at the café,x\n".replace("no,", "no"), encoding="cp1252")
+    assert "set encoding (Excel often writes cp1252)" in cli("predict", model, "in.csv").error
+    answer = cli("predict", model, "in.csv", "--encoding", "cp1252")
+    assert "no never at the café" in answer.out
+
+
 def test_a_label_column_of_the_file_is_kept(cli, model, in_tmp):
     write_jsonl(in_tmp / "in.jsonl", make_rows(3, start=500))
     found = [json.loads(line) for line in cli("predict", model, "in.jsonl").out.splitlines()]

@@ -108,3 +108,33 @@ def test_an_earlier_take_back_is_replaced_only_when_asked(cli, run, data, in_tmp
     assert cli(*command, "--overwrite").code == 0
     assert sorted(path.name for path in (in_tmp / "reviewed").iterdir()) == ["notes.txt", "train.jsonl"]
     assert (in_tmp / "reviewed" / "train.jsonl").read_text() != "mine"
+
+
+def test_faulty_rows_stop_a_review_and_a_take_back_instead_of_going_missing(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "2", "--no-noise").code == 0
+    corrected(in_tmp / "review.csv", "propose")
+    faulty = write_jsonl(in_tmp / "faulty.jsonl", [*make_rows(45), {"id": "z", "text": " ", "label": "reject"}])
+    for command in (("review", run, "-o", "other.csv"), ("take-back", "review.csv", "--reviewer", "ada")):
+        done = cli(*command, "data=files", f"data.path={{train: {faulty}}}")
+        assert done.code == 2
+        assert "1 row with no text" in done.error
+    assert not (in_tmp / "reviewed").exists()
+    assert not (in_tmp / "other.csv").exists()
+
+
+def test_a_take_back_leaves_no_split_of_an_earlier_one(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "2", "--no-noise").code == 0
+    (in_tmp / "reviewed").mkdir()
+    (in_tmp / "reviewed" / "validation.jsonl").write_text("of before")
+    assert cli("take-back", "review.csv", "--reviewer", "ada", "data=files", data, "--overwrite").code == 0
+    assert [path.name for path in (in_tmp / "reviewed").iterdir()] == ["train.jsonl"]
+
+
+def test_a_queue_that_excel_saved_is_read_in_its_encoding(cli, run, data, in_tmp):
+    assert cli("review", run, "data=files", data, "-n", "2", "--no-noise").code == 0
+    corrected(in_tmp / "review.csv", "propose")
+    text = (in_tmp / "review.csv").read_text().replace("comment", "remark on a café", 1)
+    (in_tmp / "review.csv").write_text(text, encoding="cp1252")
+    command = ("take-back", "review.csv", "--reviewer", "ada", "data=files", data)
+    assert "is not utf-8" in cli(*command).error
+    assert cli(*command, "--encoding", "cp1252").code == 0

@@ -61,6 +61,16 @@ def test_nothing_to_predict_gives_nothing(model):
         (["a", None], None, "statement 2 must be a string, got None"),
         ([3], None, "statement 1 must be a string, got 3"),
         (["a"], [5], "target 1 must be a string or None, got 5"),
+        (
+            pd.DataFrame({"text": ["a"]}),
+            None,
+            "statements is a frame; give one of its columns, or the frame to predict_frame",
+        ),
+        ({"text": ["a"]}, None, "statements must be a string or a list of strings, got a dict"),
+        ({"a"}, None, "got a set"),
+        (None, None, "got a NoneType"),
+        (["a"], 5, "targets must be a string or a list of strings, got a int"),
+        (["so \ud83d"], None, "statement 1 holds half of a character"),
     ],
 )
 def test_what_is_no_statement_is_refused_by_position(model, texts, targets, message):
@@ -178,3 +188,13 @@ def test_answer_columns_avoid_names_that_are_taken():
 
 def test_a_model_says_what_it_is(model):
     assert repr(model) == "<StanceModel tfidf small s0: conditional-accept, reject, propose>"
+
+
+def test_statements_and_targets_may_come_one_by_one(model):
+    found = model.predict((text for text in ["we agree", "no, never"]), (target for target in ["the fence", None]))
+    assert found == model.predict(pd.Series(["we agree", "no, never"], index=[4, 4]), np.array(["the fence", None]))
+
+
+def test_a_frame_without_the_target_column_that_is_named_is_refused(model):
+    with pytest.raises(DataError, match="the frame has no column 'topik'; it has text, topic"):
+        model.predict_frame(pd.DataFrame({"text": ["a"], "topic": ["b"]}), target="topik")

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,8 @@ from stancelib.models.tfidf import Tfidf
 from stancelib.prediction_tables import prediction_columns, read_predictions
 
 from .conftest import make_corpus, write_jsonl
+
+GOOD = {"text": "a", "gold": "yes", "p_yes": 0.2, "p_no": 0.8}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,10 @@ def test_rows_of_a_file_are_read_without_a_run(tmp_path):
         ([{"text": "a", "p_yes": 0.2, "p_no": 0.8}], "no column 'gold'"),
         ([{"text": "a", "gold": "yes", "p_yes": 1.0}], "no two columns p_<label>"),
         ([{"text": "a", "gold": "yes", "p_yes": 0.2, "p_no": 0.2}], r"row 1: its probabilities sum to 0.400"),
+        ([{"text": "a", "gold": "yes", "p_yes": 1.2, "p_no": -0.2}], r"row 1 has 1.2 where a probability belongs"),
+        ([{"text": "a", "gold": "yes", "p_yes": "nan", "p_no": 1}], r"row 1 has 'nan' where a probability belongs"),
+        ([GOOD, {"text": "a", "p_yes": 0.2, "p_no": 0.8}], r"row 2 has None where its gold belongs"),
+        ([GOOD, GOOD | {"text": 5}], r"row 2 has 5 where its text belongs"),
         ([], "holds no predictions"),
     ],
 )
@@ -77,9 +81,10 @@ def test_a_split_that_was_not_scored_is_named(run):
 
 
 def test_json_that_is_no_table_is_refused(tmp_path):
-    (tmp_path / "x.json").write_text(json.dumps([1]))
-    with pytest.raises(DataError, match="is no prediction table"):
-        read_predictions(str(tmp_path / "x.json"))
+    for content in ("[1]", '{"columns": ['):
+        (tmp_path / "x.json").write_text(content)
+        with pytest.raises(DataError, match="is no prediction table"):
+            read_predictions(str(tmp_path / "x.json"))
 
 
 def test_compare_shows_differences_and_writes_flips_and_page(run, tmp_path, cli):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import pytest
 
@@ -107,7 +108,41 @@ def test_a_run_whose_member_was_trained_anew_is_not_gone_on_with(inside, tmp_pat
     later = (tmp_path / "a" / "config.json").stat().st_mtime + 10
     os.utime(member / "manifest.json", (later, later))
     assert earlier_run([tmp_path], config, "d1") is None
-    assert "has been trained since: starting anew" in caplog.text
+    assert "has changed since: starting anew" in caplog.text
+
+
+def test_a_run_one_of_whose_files_changed_is_not_gone_on_with(tmp_path, caplog):
+    more = tmp_path / "more.jsonl"
+    more.write_text("{}")
+    config = {"model": {"unlabelled": str(more)}, "data": {"path": str(more)}, "tracking": {"uri": str(more)}}
+    kept(tmp_path / "a", "FINISHED", config)
+    assert earlier_run([tmp_path], config, "d1") == (tmp_path / "a", True)
+    later = (tmp_path / "a" / "config.json").stat().st_mtime + 10
+    os.utime(more, (later, later))
+    assert earlier_run([tmp_path], config, "d1") is None
+    assert f"'{more}' has changed since" in caplog.text
+    for group in ("data", "tracking"):  # the digest tells of the one, and the other takes no part
+        kept(tmp_path / group, "FINISHED", {group: config[group]})
+        assert earlier_run([tmp_path / group], {group: config[group]}, "d1")
+
+
+def test_several_seeds_are_resumed_under_their_parent_and_skipped_once_finished(cli, in_tmp):
+    command = ("train", "model=prior", "tracking=none", "seeds=2", "resume=true", "hydra.run.dir=s")
+    assert cli(*command).code == 0
+    before = (in_tmp / "s" / "events.jsonl").read_text()
+    done = cli(*command)
+    assert (done.code, (in_tmp / "s" / "events.jsonl").read_text()) == (0, before)
+    assert "finished before, and skipped" in done.err
+
+    lines = before.splitlines(keepends=True)  # as if it had been killed within the second seed
+    (in_tmp / "s" / "events.jsonl").write_text("".join(line for line in lines if '"event": "end"' not in line))
+    shutil.rmtree(in_tmp / "s" / "seed-1")
+    assert cli(*command).code == 0
+    folders = sorted(str(path.parent.relative_to(in_tmp)) for path in in_tmp.rglob("events.jsonl"))
+    assert folders == ["s", "s/seed-0", "s/seed-1"]
+    starts = [events(in_tmp / name, "start")[0] for name in folders]
+    assert {start["parent"] for start in starts[1:]} == {starts[0]["uid"]}
+    assert events(in_tmp / "s", "end")[-1]["status"] == "FINISHED"
 
 
 def test_no_seeds_are_refused(cli):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +139,38 @@ def test_predicted_label_is_the_most_probable_one():
     said = Predictions(three(), LABELS, np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]]))
     assert said.label_ids.tolist() == [0, 1, 0]
     assert said.confidence.tolist() == [0.9, 0.7, 0.6]
+
+
+def test_columns_of_pandas_and_numpy_are_taken_by_position_whatever_their_index():
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "target": ["t", "u", "v"], "group": [1, 2, 3]}, index=[2, 0, 1])
+    made = Statements(
+        frame["text"],
+        frame["target"],
+        LABELS,
+        pd.Series([0, 1, 0], index=[2, 0, 1]),
+        ids=np.array(["x", "y", "z"]),
+        columns={"group": frame["group"]},
+    )
+    last = made.take([2, 1])
+    assert (last.texts, last.targets, last.ids) == (["c", "b"], ["v", "u"], ["z", "y"])
+    assert (last.groups, last.label_ids.tolist()) == (["3", "2"], [0, 1])
+    listed = Statements(["a", "b", "c"], ["t", "u", "v"], LABELS, np.array([0, 1, 0]), ids=["x", "y", "z"])
+    assert made.digest == listed.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": None}, "label_ids are given without the labels"),
+        ({"label_ids": [0, 1, 2]}, "label_ids must be from 0 to 1, as there are 2 labels; got 2"),
+        ({"label_ids": [0, -1, 1]}, "got -1"),
+        ({"label_ids": [0.0, 1.0, 0.0]}, "label_ids must be whole numbers in one dimension, got float64"),
+        ({"texts": ["a", None, "c"]}, "statement 2 must be a string, got None"),
+        ({"targets": ["t", "u", float("nan")]}, "target 3 must be a string or None, got nan"),
+        ({"texts": ["a", "b \ud83d", "c"]}, "statement 2 holds half of a character"),
+        ({"targets": ["\ude00", None, "u"]}, "target 1 holds half of a character"),
+    ],
+)
+def test_columns_that_are_not_what_they_should_be_are_refused(changes, message):
+    with pytest.raises(DataError, match=message):
+        three(**changes)

@@ -3,7 +3,7 @@ import pytest
 import stancelib
 from stancelib.errors import DataError
 from stancelib.schema import Place
-from stancelib.scoring import score_rows
+from stancelib.scoring import RowColumns, score_rows
 
 
 @pytest.fixture
@@ -38,3 +38,23 @@ def test_a_target_that_is_no_number_is_no_target(model):
     rows = [{"text": "no, never", "target": target} for target in (float("nan"), "  ", None)]
     (found,) = score_rows(model, placed(rows))
     assert len({row["confidence"] for row in found}) == 1
+
+
+def test_a_target_column_that_was_named_and_is_nowhere_is_refused(model):
+    rows = placed([{"text": "no, never", "topic": "x"}])
+    with pytest.raises(DataError, match=r"row 1 has no column 'topik'; it has text, topic; did you mean 'topic'\?"):
+        list(score_rows(model, rows, RowColumns(target="topik")))
+
+
+def test_rows_may_lack_a_target_that_others_have(model):
+    rows = placed([{"text": "no, never"}, {"text": "no, never", "about": "x"}])
+    (found,) = score_rows(model, rows, RowColumns(target="about"))
+    assert found[0]["confidence"] == model.predict("no, never")[0].confidence
+
+
+@pytest.mark.parametrize("row", [{"text": "so \ud83d", "target": "x"}, {"text": "so", "target": "x \ude00"}])
+def test_half_of_a_character_is_named_by_its_row_and_can_be_passed_over(model, row):
+    with pytest.raises(DataError, match=r"x.jsonl row 1 holds half of a character"):
+        list(score_rows(model, placed([row])))
+    (found,) = score_rows(model, placed([row, {"text": "no, never"}]), RowColumns(keep_going=True))
+    assert [one["label"] for one in found] == [None, "reject"]

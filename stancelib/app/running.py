@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from stancelib.app.composing import TrainConfig, build, compose, plain_errors, register, resolved
 from stancelib.app.overriding import parsed_arguments, warn_unused
-from stancelib.errors import ConfigError, require
+from stancelib.data.cleaning import raise_errors
+from stancelib.errors import ConfigError, DataError, require
 from stancelib.journal import is_main_process, n_processes
 from stancelib.models.base import silent
 from stancelib.options import COMPONENTS, config_dir
-from stancelib.schema import Corpus, Progress
+from stancelib.schema import Corpus, Finding, Progress
 
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
@@ -86,38 +87,56 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
 def _run_job(config: Any, show: Callable[..., None], report: Report) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from stancelib.recording import Identity
-    from stancelib.repeating import repeat_experiment
-
     plain = resolved(config)
     if plain["seeds"] < 1:
         raise ConfigError(f"seeds must be at least 1, got {plain['seeds']}.")
     if plain["seeds"] == 1:
         _run_one(config, Path(HydraConfig.get().runtime.output_dir), "", show, report)
         return
+    _run_seeds(config, plain, show, report)
+
+
+def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], report: Report) -> None:
+    """A run of each seed under a parent, which is gone on with or skipped like them where ``resume`` finds it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from stancelib.recording import Identity, earlier_run
+    from stancelib.repeating import repeat_experiment
+
+    resume = plain.pop("resume")
     choices, seeds = HydraConfig.get().runtime.choices, range(plain["seed"], plain["seed"] + plain["seeds"])
-    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking"))
+    parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
+    digest = parts["data"].digest
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    earlier = earlier_run((folder, Path("runs")), plain, digest, tag="data.digest") if resume else None
+    if earlier and earlier[1]:
+        logger.info("finished before, and skipped: %s", earlier[0])
+        _leave_no_trace()
+        return
+    folder = earlier[0] if earlier else folder
     evaluation: Evaluation = parts["evaluation"]
     n_trackers = len(seeds) + 1  # they share the time that a server may cost
     tracker = _with_share(parts["tracking"], n_trackers)
     name = plain["name"] or run_name(choices["model"], _overrides(), plain["seed"])
-    folder = HydraConfig.get().runtime.output_dir
 
     def run_one(seed: int, place: Path, parent: str) -> Scores:
         return _run_one(_with_seed(config, seed), place, parent, show, report, n_trackers=n_trackers)
 
     if not is_main_process():
         for seed in seeds:
-            run_one(seed, Path(folder) / f"seed-{seed}", "")
+            run_one(seed, folder / f"seed-{seed}", "")
         return
+    identity = Identity(
+        name=f"{name} x{len(seeds)}", seed=plain["seed"], config=plain, note=_command(), resume=earlier is not None
+    )
     spreads = repeat_experiment(
         run_one=run_one,
         seeds=seeds,
         folder=folder,
         tracker=tracker,
-        identity=Identity(name=f"{name} x{len(seeds)}", seed=plain["seed"], config=plain, note=_command()),
+        identity=identity,
         headline=evaluation.headline,
-        tags={"model": choices["model"], "data": choices["data"], "split": choices["split"]},
+        tags={name: choices[name] for name in ("model", "data", "split")} | {"data.digest": digest[:12]},
     )
     for part in evaluation.splits:
         one = spreads[f"{part}/{evaluation.headline}"]
@@ -126,6 +145,7 @@ def _run_job(config: Any, show: Callable[..., None], report: Report) -> None:
     logger.info("the seeds' parent: %s", folder)
     if tracker.message:
         logger.warning("%s", tracker.message)
+    _leave_no_trace()
 
 
 def _with_share(tracker: Any, n_trackers: int) -> Any:
@@ -142,13 +162,14 @@ def _run_one(
     from hydra.core.hydra_config import HydraConfig
 
     from stancelib.experiment import run_experiment
-    from stancelib.recording import Identity, earlier_run, recorded_scores
+    from stancelib.recording import Identity, earlier_run, prepared, recorded_scores
 
     plain = resolved(config)
     resume, _ = plain.pop("resume"), plain.pop("seeds")
     choices = HydraConfig.get().runtime.choices
     parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
-    earlier = earlier_run((folder, Path("runs")), plain, parts["split"](parts["data"]).digest) if resume else None
+    digest = prepared(parts["data"], parts["split"]).digest if resume else ""
+    earlier = earlier_run((folder, Path("runs")), plain, digest) if resume else None
     if earlier and earlier[1]:
         logger.info("finished before, and skipped: %s", earlier[0])
         _leave_no_trace()
@@ -274,6 +295,14 @@ def new_run_folder() -> Path:
 
 
 def read_corpus(overrides: Sequence[str]) -> tuple[Corpus, Any]:
-    """The corpus of a composed configuration after its split, and the model that would be trained on it."""
+    """The corpus of a composed configuration after its split, and the model that would be trained on it.
+
+    Raises:
+        DataError: If it can't be split; the message has what is wrong with its rows, too.
+    """
     parts, _ = compose(overrides, ("model", "split", "data"))
-    return parts["split"](parts["data"]), parts["model"]
+    try:
+        return parts["split"](parts["data"]), parts["model"]
+    except DataError as error:
+        raise_errors([*parts["data"].findings, Finding("error", "split", str(error), 0)])
+        raise

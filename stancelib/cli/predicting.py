@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -40,6 +40,7 @@ def predict(
     input_format: Annotated[
         str | None, typer.Option("--format", help="csv, tsv, jsonl or parquet, where the name doesn't say.")
     ] = None,
+    encoding: Annotated[str, typer.Option(help="Of a text file: utf-8, cp1252 …")] = "utf-8",
     keep_going: Annotated[bool, typer.Option(help="Leave rows without a text unanswered instead of stopping.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer to one statement as JSON.")] = False,
     explained: Annotated[bool, typer.Option("--explain", help="Show which tokens led to the answer.")] = False,
@@ -57,28 +58,30 @@ def predict(
     from stancelib.inference import load
     from stancelib.scoring import RowColumns
 
-    has_rows = source == "-" or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES or input_format
-    if not has_rows:
-        _check_text(source, output)
-    elif output != "-":
-        refuse_existing(output, overwrite=overwrite)
-    loaded = load(model)
-    if has_rows:
+    if source == "-" or input_format or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES:
+        if output != "-":
+            refuse_existing(output, overwrite=overwrite)
         if explained:
             err.print("[yellow]--explain is for a single statement; rows of files are scored without it.[/yellow]")
         columns = RowColumns(text=text_column, target=target_column, fixed_target=target, keep_going=keep_going)
-        _score_file(loaded, source, output, input_format, columns)
-        return
-    if loaded.manifest["uses_target"] and target is None:
+        _score_file(load(model), _Rows(source, input_format, encoding), output, columns)
+    else:
+        _check_text(source, output)
+        _answer(load(model), source, target, explained=explained, as_json=as_json)
+
+
+def _answer(model: StanceModel, source: str, target: str | None, *, explained: bool, as_json: bool) -> None:
+    """Judge a single statement."""
+    if model.manifest["uses_target"] and target is None:
         err.print("[yellow]This model judges a statement towards a target; give one with --target.[/yellow]")
     explanation = None
     if explained:
         from stancelib.explaining import explain
 
-        explanation = explain(loaded, source, target)
-    _show(loaded, loaded.predict(source, target)[0], explanation, as_json=as_json)
+        explanation = explain(model, source, target)
+    _show(model, model.predict(source, target)[0], explanation, as_json=as_json)
     if explanation and not as_json:
-        _show_explanation(loaded, explanation)
+        _show_explanation(model, explanation)
 
 
 def _check_text(source: str, output: str) -> None:
@@ -148,28 +151,44 @@ def _show_explanation(model: StanceModel, found: Explanation) -> None:
         out.print(f"p({found.label}) drops by: {drops}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _score_file(model: StanceModel, source: str, output: str, form: str | None, columns: RowColumns) -> None:
+class _Rows(NamedTuple):
+    """The file to score, and how to read it."""
+
+    source: str
+    format: str | None
+    encoding: str
+
+
+def _score_file(model: StanceModel, rows: _Rows, output: str, columns: RowColumns) -> None:
     """Stream rows through the model, with a progress bar on the error stream."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-    from stancelib.data.rows import read_rows
+    from stancelib.data.rows import column_types, read_rows
     from stancelib.data.writing import write_rows
-    from stancelib.scoring import blank_row, score_rows
+    from stancelib.scoring import blank_row, is_answerable, score_rows, target_of
 
     layout = (SpinnerColumn(), TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    n_rows, n_empty, header = 0, 0, list[str]()
+    n_rows, n_empty, has_target, header = 0, 0, False, list[str]()
+    types = column_types(rows.source, rows.format)
     with (
         Progress(*layout, console=err, transient=True, disable=not err.is_terminal) as bar,
-        write_rows(output, form if output == "-" else None) as write,
+        write_rows(output, rows.format if output == "-" else None, types=types) as write,
     ):
-        task = bar.add_task("", total=_about_how_many(source))
-        for batch in score_rows(model, read_rows(source, form, header=header), columns):
+        task = bar.add_task("", total=_about_how_many(rows.source))
+        read = read_rows(rows.source, rows.format, encoding=rows.encoding, header=header)
+        for batch in score_rows(model, read, columns):
             write(batch)
             n_rows += len(batch)
-            n_empty += sum(1 for row in batch if not str(row.get(columns.text) or "").strip())
+            n_empty += sum(1 for row in batch if not is_answerable(row, columns))
+            has_target = has_target or any(target_of(row, columns) for row in batch)
             bar.update(task, completed=n_rows)
         if not n_rows:
             write([], like=blank_row(model, header))
+    if n_rows and model.manifest["uses_target"] and not has_target:
+        err.print(
+            f"[yellow]No row has a target in the column '{columns.target}', and this model judges a statement towards "
+            "one; name its column with --target-column, or give one with --target.[/yellow]"
+        )
     place = "standard output" if output == "-" else output
     err.print(
         f"{n_rows:,} rows scored into {place}" + (f"; {n_empty:,} had no text and no answer" if n_empty else ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -40,6 +41,7 @@ def review(
     model=cross_encoder finds more in many minutes. Example: stancelib review runs/…/model data=statements -o review.csv
     """
     from stancelib.app import compose
+    from stancelib.data.cleaning import raise_errors
     from stancelib.evaluation.label_noise import label_noise
     from stancelib.experiment import with_labels_of
     from stancelib.inference import load
@@ -54,6 +56,7 @@ def review(
     bar = FitBar()
     try:
         loaded = load(model)
+        raise_errors(parts["data"].findings)
         statements = with_labels_of(parts["data"], loaded).split(split)
         fit = fresh_fits(parts["model"], N_FOLDS, bar.report)
         found = label_noise(statements, fit, n_folds=N_FOLDS) if noise else None
@@ -73,25 +76,34 @@ def take_back(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what an earlier take-back left there.")
     ] = False,
+    encoding: Annotated[str, typer.Option(help="Of the queue; Excel often writes cp1252.")] = "utf-8",
 ) -> None:
     """Take reviewed labels back: a corrected corpus and a record of every change.
 
     Example: stancelib take-back review.csv --reviewer ada data=statements
     """
     from stancelib.app import compose
+    from stancelib.data.cleaning import raise_errors
     from stancelib.reviewing import take_back as read_back
     from stancelib.schema import SPLITS
 
-    for name in (*(f"{split}.jsonl" for split in SPLITS), CHANGES):
+    written = [*(f"{split}.jsonl" for split in SPLITS), CHANGES]
+    for name in written:
         refuse_existing(output / name, overwrite=overwrite, other="folder")
     parts, _ = compose(overrides or [], ("data",))
-    done = read_back(parts["data"], reviewed, reviewer=reviewer)
+    raise_errors(parts["data"].findings)
+    done = read_back(parts["data"], reviewed, reviewer=reviewer, encoding=encoding)
     output.mkdir(parents=True, exist_ok=True)
-    for split, statements in done.corpus.splits.items():
-        _write(output / f"{split}.jsonl", {name: statements.column(name) for name in statements.column_names})
-    (output / CHANGES).unlink(missing_ok=True)  # the record of an earlier take-back
-    if done.changes:
-        _write(output / CHANGES, done.columns())
+    with TemporaryDirectory(prefix=".take-back-", dir=output) as draft:
+        for split, statements in done.corpus.splits.items():
+            columns = {name: statements.column(name) for name in statements.column_names}
+            _write(Path(draft, f"{split}.jsonl"), columns)
+        if done.changes:
+            _write(Path(draft, CHANGES), done.columns())
+        for name in written:  # what an earlier take-back left
+            (output / name).unlink(missing_ok=True)
+        for path in Path(draft).iterdir():
+            path.replace(output / path.name)
     out.print(
         f"{len(done.changes)} labels reviewed, {done.n_corrected} corrected; written to {output}", highlight=False
     )

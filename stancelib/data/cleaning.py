@@ -33,6 +33,7 @@ def check_corpus(corpus: Corpus, *, needs_target: bool = False) -> list[Finding]
         *_rare_labels(corpus),
         *_conflicts(corpus),
         *_repeats(corpus),
+        *_divided_groups(corpus),
     ]
     return sorted(findings, key=lambda finding: finding.severity != "error")
 
@@ -87,6 +88,20 @@ def _rare_labels(corpus: Corpus) -> list[Finding]:
             )
             findings.append(Finding("error", "rare-label", message, n_rows))
     return findings
+
+
+def _divided_groups(corpus: Corpus) -> list[Finding]:
+    tally = Tally()
+    first_split: dict[str, str] = {}
+    for name, statements in corpus.splits.items():
+        for row, group in enumerate(statements.groups):
+            if group is not None and first_split.setdefault(group, name) != name:
+                tally.add(statements.place(row))
+    return tally.warning(
+        "divided-group",
+        "of a group that an earlier split has too {first}: scores there may tell what the model remembers. Other "
+        "protocols, such as split=random, keep groups together.",
+    )
 
 
 def label_counts(statements: Statements) -> dict[str, int]:

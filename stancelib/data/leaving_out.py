@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stancelib.data.dealing import deal
@@ -33,8 +33,10 @@ def listed_values(values: Any) -> list[Any]:
     """One value or several as a list.
 
     Raises:
-        ConfigError: If there are none.
+        ConfigError: If there are none, or they have names.
     """
+    if isinstance(values, Mapping):
+        raise ConfigError(f"split 'leave_out': values must be a value or a list of values, got {dict(values)!r}.")
     listed = [values] if isinstance(values, (str, int, float)) else list(values)
     if not listed:
         raise ConfigError("split 'leave_out': values is empty; name at least one, or set it to null to use folds.")

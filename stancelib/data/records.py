@@ -15,7 +15,7 @@ from stancelib.data.parts import Part, Tally
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.labels import LabelSet
 from stancelib.schema import SPLITS, TEST, TRAIN, VALIDATION, Corpus, Finding, Place, Statements
-from stancelib.texts import text_or_none
+from stancelib.texts import is_cut, text_or_none
 
 Rows = Iterable[tuple[Place, Mapping[str, Any]]]
 
@@ -108,7 +108,7 @@ class _Reading:
         self.splits: dict[str, Part] = {}
         self.names: dict[str, None] = {}
         self.n_rows = 0
-        self.no_text, self.no_split, self.broken = Tally(), Tally(), Tally()
+        self.no_text, self.no_split, self.broken, self.cut = Tally(), Tally(), Tally(), Tally()
 
     def read(self, split: str, records: Rows) -> None:
         """Take one source of rows in; ``columns.split``, where given, decides instead of ``split``."""
@@ -133,12 +133,17 @@ class _Reading:
         if not isinstance(text, str) or not text.strip():
             self.no_text.add(place)
             return
+        target = None if columns.target is None else text_or_none(record.get(columns.target))
+        name = None if columns.id is None else text_or_none(record.get(columns.id))
+        if any(isinstance(value, str) and is_cut(value) for value in (text, target, name, record.get(columns.label))):
+            self.cut.add(place)
+            return
         if _BROKEN_TEXT.search(text):
             self.broken.add(place)
         part.texts.append(text)
-        part.targets.append(None if columns.target is None else text_or_none(record.get(columns.target)))
+        part.targets.append(target)
         part.labels.append(record.get(columns.label))
-        part.ids.append(None if columns.id is None else text_or_none(record.get(columns.id)))
+        part.ids.append(name)
         part.places.append(place)
         part.records.append(record)
 
@@ -184,6 +189,7 @@ class _Reading:
                     name = f"{prefix}{place.row}"
                     while name in taken:
                         name += "'"
+                    taken.add(name)
                     part.ids[row] = name
 
     def findings(self) -> list[Finding]:
@@ -192,6 +198,11 @@ class _Reading:
         return [
             *self.no_text.error(
                 "missing-text", f"with no text in column '{columns.text}' {{first}}: fill it in or remove them."
+            ),
+            *self.cut.error(
+                "cut-text",
+                "with half of a character, as if cut in the middle of an emoji, {first}: remove it, and cut texts by "
+                "characters.",
             ),
             *self.no_split.error(
                 "unknown-split",

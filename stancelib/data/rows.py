@@ -11,6 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +57,7 @@ def read_rows(
     """
     kind, header = format_of(path, format), [] if header is None else header
     try:
-        codecs.lookup(encoding)
+        "".encode(encoding)
     except LookupError:
         raise ConfigError(f"there is no encoding {encoding!r}; common ones are utf-8, cp1252 and utf-16.") from None
     if str(path) == STANDARD:
@@ -65,6 +66,20 @@ def read_rows(
         return _parse(sys.stdin.buffer, "standard input", kind, encoding, header)
     require_file(Path(path))
     return _parquet(Path(path), header) if kind == "parquet" else _parse_file(Path(path), kind, encoding, header)
+
+
+def column_types(path: str | Path, format: str | None = None) -> dict[str, Any]:
+    """The Arrow types of a Parquet file's columns by name; none for other formats.
+
+    Raises:
+        ConfigError: If there is no such format.
+        DataError: If the file is missing or damaged.
+    """
+    if format_of(path, format) != "parquet" or str(path) == STANDARD:
+        return {}
+    require_file(Path(path))
+    with _parquet_file(Path(path)) as file:
+        return {field.name: field.type for field in file.schema_arrow}
 
 
 def require_file(path: Path) -> None:
@@ -115,7 +130,10 @@ def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 
 def _encoding_message(name: str, line: int, encoding: str, error: UnicodeError) -> str:
     byte = f" (byte 0x{error.object[error.start]:02x})" if isinstance(error, UnicodeDecodeError) else ""
-    return f"{name} line {line} is not {encoding}{byte}: save it as UTF-8, or set encoding (Excel often writes cp1252)."
+    way = "save it as UTF-8, or set encoding (Excel often writes cp1252)"
+    if codecs.lookup(encoding).name != "utf-8":
+        way = "set encoding to the one that it was saved in, usually utf-8"
+    return f"{name} line {max(line, 1)} is not {encoding}{byte}: {way}."
 
 
 def _json_lines(lines: Iterator[str], name: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -125,13 +143,13 @@ def _json_lines(lines: Iterator[str], name: str) -> Iterator[tuple[Place, dict[s
             record, end = decode(line)
             if line[end:].strip():
                 raise json.JSONDecodeError("Extra data", line, end)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if not line.strip():
                 continue
             if line[0].isspace():
                 record = _indented(line, name, row)
             else:
-                raise DataError(_not_json(name, row, error)) from None
+                raise DataError(_not_json(f"{name} row {row}", error)) from None
         if type(record) is not dict:
             raise DataError(_not_an_object(name, row, record))
         yield Place(name, row), record
@@ -141,12 +159,16 @@ def _indented(line: str, name: str, row: int) -> Any:
     """A line that starts with blanks, which ``raw_decode`` doesn't skip."""
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(_not_json(name, row, error)) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(_not_json(f"{name} row {row}", error)) from None
 
 
-def _not_json(name: str, row: int, error: json.JSONDecodeError) -> str:
-    return f"{name} row {row} is not JSON: {error.msg} at character {error.pos + 1}."
+def _not_json(what: str, error: Exception, *, is_line: bool = True) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        at = f"at character {error.pos + 1}" if is_line else f"in line {error.lineno}, column {error.colno}"
+        return f"{what} is not JSON: {error.msg} {at}."
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else "a number in it has too many digits"
+    return f"{what} can't be read: {reason}."
 
 
 def _not_an_object(name: str, row: int, value: Any) -> str:
@@ -165,8 +187,8 @@ def _json(stream: IO[bytes], name: str, encoding: str) -> Iterator[tuple[Place, 
         return
     try:
         records = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{name} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(_not_json(name, error, is_line=False)) from None
     for row, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise DataError(_not_an_object(name, row, record))
@@ -193,10 +215,10 @@ def _delimited(
                 raise DataError(_ragged(name, row, len(fields), header))
             yield Place(name, row), dict(zip(header, fields, strict=True))
     except csv.Error as error:
-        raise DataError(
-            f"{name} row {row + 1} (line {reader.line_num}) can't be read: {error}. Is a double quote left open? "
-            "A quote inside a quoted field is written twice."
-        ) from None
+        way = "Is a double quote left open? A quote inside a quoted field is written twice."
+        if "new-line character" in str(error):
+            error, way = csv.Error("a line ends in a carriage return alone"), "Save it with LF or CRLF line ends."
+        raise DataError(f"{name} row {row + 1} (line {reader.line_num}) can't be read: {error}. {way}") from None
 
 
 def _ragged(name: str, row: int, n_fields: int, header: list[str]) -> str:
@@ -207,15 +229,21 @@ def _ragged(name: str, row: int, n_fields: int, header: list[str]) -> str:
 
 
 def _parquet(path: Path, header: list[str]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    with _parquet_file(path) as file:
+        header += file.schema_arrow.names
+        row = 0
+        for batch in file.iter_batches(batch_size=_BATCH):
+            for record in batch.to_pylist():
+                row += 1
+                yield Place(str(path), row), record
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Any]:
     parquet = require("pyarrow.parquet", "train")
     try:
         with parquet.ParquetFile(path) as file:
-            header += file.schema_arrow.names
-            row = 0
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for record in batch.to_pylist():
-                    row += 1
-                    yield Place(str(path), row), record
+            yield file
     except require("pyarrow", "train").ArrowInvalid as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"'{path}' is not a readable Parquet file: {reason}.") from None

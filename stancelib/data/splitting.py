@@ -253,8 +253,8 @@ def _short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Fin
         n_rows = parts.count(name)
         if n_rows < share * len(parts) / 2:
             message = (
-                f"split '{name}' has {n_rows:,} of {len(parts):,} rows, though {share:.0%} were asked for: groups and "
-                "near duplicates hold the others together. Choose another column, fraction or protocol."
+                f"split '{name}' has {n_rows:,} of {len(parts):,} rows, though {share:.0%} were asked for: rows are "
+                "few, or groups and near duplicates hold them together. Choose another column, fraction or protocol."
             )
             findings.append(Finding("warning", "short-split", message, n_rows))
     return findings

@@ -6,7 +6,9 @@ A file appears under its name only once it is complete; of several writers the l
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +30,16 @@ class Write(Protocol):
 
 
 @contextmanager
-def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
+def write_rows(
+    path: str | Path, format: str | None = None, *, types: Mapping[str, Any] | None = None
+) -> Iterator[Write]:
     """A function that writes a batch of rows; the first row names the columns of CSV, TSV and Parquet.
 
     Args:
         path: A file, replaced if it exists, or ``-`` for standard output. A link stays, and what it points at is
             written.
         format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None takes it from the file's name.
+        types: Arrow types of Parquet's columns by name; those of others are taken from the first batch.
 
     Raises:
         ConfigError: If the format can't be written, or not to standard output.
@@ -46,9 +51,8 @@ def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
     if str(path) == STANDARD:
         if kind == "parquet":
             raise ConfigError("Parquet can't be written to standard output: give a file, or use jsonl.")
-        with _text_writer(sys.stdout, kind) as write:
+        with _standard_output() as stream, _text_writer(stream, kind) as write:
             yield write
-        sys.stdout.flush()
         return
     path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     if path.is_dir():
@@ -57,11 +61,26 @@ def write_rows(path: str | Path, format: str | None = None) -> Iterator[Write]:
         raise DataError(f"there is no folder '{path.parent}' to write '{path.name}' into.")
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        with _parquet_writer(partial) if kind == "parquet" else _file_writer(partial, kind) as write:
+        with _parquet_writer(partial, types or {}) if kind == "parquet" else _file_writer(partial, kind) as write:
             yield write
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[str]]:
+    """Standard output in UTF-8, whatever the terminal's encoding: what is written is a file for others to read."""
+    sys.stdout.flush()
+    if not hasattr(sys.stdout, "buffer"):  # a notebook's
+        yield sys.stdout
+        return
+    stream = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        yield stream
+        stream.flush()
+    finally:
+        stream.detach()
 
 
 @contextmanager
@@ -79,12 +98,25 @@ def _text_writer(stream: IO[str], kind: str) -> AbstractContextManager[Write]:
 
 @contextmanager
 def _json_lines(stream: IO[str]) -> Iterator[Write]:
-    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    encode = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False).encode
 
     def write(rows: Sequence[Row], like: Row | None = None) -> None:
-        stream.write("".join([encode(row) + "\n" for row in rows]))
+        try:
+            lines = [encode(row) for row in rows]
+        except ValueError:
+            lines = [encode(_without_nan(row)) for row in rows]
+        stream.write("".join([line + "\n" for line in lines]))
 
     yield write
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with null for floats that JSON doesn't know."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -120,22 +152,27 @@ def _other_columns(row: int, columns: Row, header: Sequence[str]) -> str:
 
 
 @contextmanager
-def _parquet_writer(path: Path) -> Iterator[Write]:
+def _parquet_writer(path: Path, types: Mapping[str, Any]) -> Iterator[Write]:
     pyarrow, parquet = require("pyarrow", "train"), require("pyarrow.parquet", "train")
     writer: Any = None
+    n_rows = 0
+
+    def schema_of(rows: list[Row]) -> Any:
+        untyped = [{name: value for name, value in row.items() if name not in types} for row in rows]
+        found = {field.name: field.type for field in pyarrow.Table.from_pylist(untyped).schema}
+        text = {name: pyarrow.string() if pyarrow.types.is_null(kind) else kind for name, kind in found.items()}
+        return pyarrow.schema([(name, types.get(name) or text[name]) for name in rows[0]])
 
     def write(rows: Sequence[Row], like: Row | None = None) -> None:
-        nonlocal writer
+        nonlocal writer, n_rows
         first = list(rows) or ([like] if like else [])
         if not first:
             return
         try:
-            if writer is None:
-                schema = pyarrow.Table.from_pylist(first).schema
-                text = [f.with_type(pyarrow.string()) if pyarrow.types.is_null(f.type) else f for f in schema]
-                writer = parquet.ParquetWriter(path, pyarrow.schema(text))
+            writer = writer or parquet.ParquetWriter(path, schema_of(first))
             if unknown := next((row for row in rows if row.keys() - set(writer.schema.names)), None):
-                raise DataError(_other_columns(rows.index(unknown) + 1, unknown, writer.schema.names))
+                raise DataError(_other_columns(n_rows + rows.index(unknown) + 1, unknown, writer.schema.names))
+            n_rows += len(rows)
             writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=writer.schema))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
             raise DataError(f"a column changes its type, which Parquet doesn't allow: {error}. Write .jsonl.") from None

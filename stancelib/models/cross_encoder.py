@@ -207,7 +207,8 @@ class CrossEncoder:
 
         padding_id = network.encoder.config.pad_token_id or 0
         train = augmented(train, self.augment, self.seed) if self.use_target else train
-        learned = Statements.concatenate([train, *(task.statements for task in self._auxiliary)])
+        parts = (train, *(task.statements for task in self._auxiliary))
+        learned = Statements.concatenate([replace(part, labels=None, label_ids=None) for part in parts])
         tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
         n_batches = -(-len(learned) // self.loop.batch_size)

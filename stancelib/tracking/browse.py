@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from stancelib.errors import BundleError, ConfigError
+from stancelib.errors import BundleError, ConfigError, nearest
+from stancelib.evaluation.metrics import LOWER_IS_BETTER
 from stancelib.journal import signals_as_exceptions
 from stancelib.tracking import view
 from stancelib.tracking.model import MODEL, find_model
@@ -83,20 +84,30 @@ def recent_runs(
         uri: The tracking address, resolved as for training.
         experiment: Name of the experiment.
         limit: How many at most.
-        order_by: A metric, such as ``validation/macro_f1``, highest first; None sorts by start, newest first.
+        order_by: A metric, such as ``validation/macro_f1``: the best first, which of losses and seconds is the lowest.
+            None sorts by start, newest first.
 
     Raises:
-        ConfigError: If there is no such experiment, or the server can't be reached.
+        ConfigError: If there is no such experiment, no run has that metric, or the server can't be reached.
     """
     uri = resolve_uri(uri)
-    order = f"metrics.`{order_by}` DESC" if order_by else "attributes.start_time DESC"
+    order = f"metrics.`{order_by}` {_direction(order_by)}" if order_by else "attributes.start_time DESC"
     with _answering(uri) as client:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             names = sorted(one.name for one in client.search_experiments())
             raise ConfigError(f"there is no experiment '{experiment}' on {public(uri)}; there are {', '.join(names)}.")
         runs = client.search_runs([found.experiment_id], order_by=[order], max_results=limit)
+    measured = {name for run in runs for name in run.data.metrics}
+    if order_by and runs and order_by not in measured:
+        raise ConfigError(f"no run of '{experiment}' has the metric '{order_by}'{nearest(order_by, measured)}")
     return [_row(run, uri) for run in runs]
+
+
+def _direction(metric: str) -> str:
+    name = metric.rpartition("/")[2].removesuffix("_low").removesuffix("_high")
+    is_better_low = name.startswith(LOWER_IS_BETTER) or name.endswith(("loss", "seconds"))
+    return "ASC" if is_better_low else "DESC"
 
 
 def download_model(model_uri: str, *, tracking_uri: str | None = None) -> Path:

@@ -218,22 +218,35 @@ def _step(
     """One optimizer step; this process's share of the mean loss, detached."""
     import torch
 
-    loss = _backward(state, network, task, rows, n_parts, place)
-    limit = settings.clip_norm if settings.clip_norm is not None else math.inf
-    norm = torch.nn.utils.clip_grad_norm_(list(state.weights.values()), limit, foreach=True)
-    if not torch.isfinite(norm):  # after the processes' gradients were added up, so all of them take the same turn
-        state.optimizer.zero_grad(set_to_none=True)
-        if state.precision == "fp32":
-            raise ConfigError(
-                f"the loss at step {state.step + 1} of {state.n_steps} is not a finite number. Lower "
-                f"optimizer.learning_rate (now {settings.learning_rate}), or limit optimizer.clip_norm."
-            )
+    loss, norm = _gradients(state, network, task, rows, n_parts, settings, place)
+    if state.precision == "bf16" and not torch.isfinite(norm):
         warnings.warn(f"bf16 overflowed at step {state.step + 1}; going on in fp32.", stacklevel=3)
         state.precision = "fp32"
-        return _step(state, network, task, rows, n_parts, settings, place)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss, norm = _gradients(state, network, task, rows, n_parts, settings, place)
+    if not torch.isfinite(norm):
+        state.optimizer.zero_grad(set_to_none=True)
+        raise ConfigError(
+            f"the loss at step {state.step + 1} of {state.n_steps} is not a finite number. Lower "
+            f"optimizer.learning_rate (now {settings.learning_rate}), or limit optimizer.clip_norm."
+        )
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     return loss
+
+
+def _gradients(
+    state: TrainingState, network: Any, task: Task, rows: Any, n_parts: int, settings: OptimizerSettings, place: Any
+) -> tuple[Any, Any]:
+    """The process's share of the mean loss, and the length of all processes' gradient before it is clipped.
+
+    The processes' gradients are added up by then, so all of them take the same turn where it isn't finite.
+    """
+    import torch
+
+    loss = _backward(state, network, task, rows, n_parts, place)
+    limit = settings.clip_norm if settings.clip_norm is not None else math.inf
+    return loss, torch.nn.utils.clip_grad_norm_(list(state.weights.values()), limit, foreach=True)
 
 
 def _backward(state: TrainingState, network: Any, task: Task, rows: Any, n_parts: int, place: Any) -> Any:

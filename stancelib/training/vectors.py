@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import statistics
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -51,19 +52,22 @@ class VectorStore:
         self.path = path
 
     def read(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of those texts that are there."""
+        """The vectors of those texts that are there; one that was cut short is not."""
         import numpy as np
 
-        found = {}
+        found: dict[str, bytes] = {}
         try:
             with self._connection() as connection:
                 for text in texts:
                     row = connection.execute("SELECT vector FROM vectors WHERE text = ?", (_key(text),)).fetchone()
                     if row:
-                        found[text] = np.frombuffer(row[0], dtype="<f4")
+                        found[text] = row[0]
         except (OSError, sqlite3.Error) as error:
             self._warn("read", error)
-        return found
+        size = statistics.mode(map(len, found.values())) if found else 0
+        return {
+            text: np.frombuffer(blob, dtype="<f4") for text, blob in found.items() if len(blob) == size and not size % 4
+        }
 
     def write(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         """Add vectors, all of them or none."""
@@ -72,7 +76,7 @@ class VectorStore:
         rows = [(_key(text), np.asarray(vector, dtype="<f4").tobytes()) for text, vector in vectors.items()]
         try:
             with self._connection() as connection, connection:
-                connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
         except (OSError, sqlite3.Error) as error:
             self._warn("written", error)
 

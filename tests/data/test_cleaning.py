@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,3 +159,13 @@ def test_the_summary_counts_labels_words_targets_and_duplicates():
     assert (duplicates.n_exact, duplicates.n_near, duplicates.n_conflicting) == (1, 1, 2)
     assert (duplicates.n_exact_across, duplicates.n_near_across) == (1, 0)
     assert summary.digest == data.digest
+
+
+def test_a_group_in_two_splits_is_warned_of_once_a_row_of_the_later_one():
+    def grouped(groups, *rows):
+        return replace(part(*rows), columns={"group": groups})
+
+    train = grouped(["a", "b", None, " "], *TRAIN)
+    test = grouped(["b", "c", None], ("perhaps", "a", 1), ("why not", "a", 1), ("who knows", "a", 0))
+    (found_one,) = check_corpus(Corpus("mine", LABELS, {"train": train, "test": test}))
+    assert (found_one.severity, found_one.check, found_one.n_rows) == ("warning", "divided-group", 1)

@@ -257,3 +257,18 @@ def test_split_column_and_files_by_split_exclude_each_other(tmp_path: Path):
     one = write(tmp_path, "a.csv")
     with pytest.raises(ConfigError, match=r"columns\.split"):
         files(path={"train": one, "test": one}, columns=Columns(split="part"))
+
+
+def test_made_up_ids_differ_where_two_files_make_one_split(tmp_path: Path):
+    rows = [{k: v for k, v in row.items() if k != "id"} for row in ROWS]
+    one, two = write(tmp_path, "a.csv", rows), write(tmp_path, "b.csv", rows)
+    found = files(path={"train": write(tmp_path, "c.csv"), "dev": one, "validation": two})
+    assert len(set(found.split("validation").ids)) == 6
+    raise_errors(found.findings)
+
+
+@pytest.mark.parametrize("column", ["text", "target", "label", "id"])
+def test_half_of_a_character_is_an_error_with_its_place(tmp_path: Path, column: str):
+    rows = [ROWS[0], ROWS[1] | {column: "so \ud83d"}, ROWS[2]]
+    found = finding(files(path=write(tmp_path, "d.jsonl", rows)), "cut-text")
+    assert (found.severity, found.n_rows, [place.row for place in found.places]) == ("error", 1, [2])

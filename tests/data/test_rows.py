@@ -1,11 +1,15 @@
 import io
 import json
+import math
+import sys
 import tracemalloc
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
-from stancelib.data.rows import read_rows
+from stancelib.data.rows import column_types, read_rows
 from stancelib.data.writing import write_rows
 from stancelib.errors import ConfigError, DataError
 
@@ -115,6 +119,9 @@ def test_parquet_needs_a_file(tmp_path: Path):
         ("d.csv", b"a,a\n1,2\n", r"two columns called 'a'"),
         ("d.csv", b"a,b\n1,caf\xe9\n", r"line 2 is not utf-8"),
         ("d.tsv", b"a\tb\n1\n", r"row 1 has 1 fields"),
+        ("d.csv", b"a,b\r1,2\r", r"a line ends in a carriage return alone. Save it with LF or CRLF line ends."),
+        ("d.jsonl", b'{"text": ' + b"[" * 100_000 + b"}", r"row 1 can't be read: it is nested too deeply"),
+        ("d.jsonl", b'{"text": ' + b"7" * 5_000 + b"}", r"row 1 can't be read: a number in it has too many digits"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_row(tmp_path: Path, name: str, content: bytes, message: str):
@@ -161,3 +168,57 @@ def test_json_lines_in_a_json_file_may_hold_a_unicode_line_break(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"text": "one\u2028two"}\n{"text": "three"}\n', encoding="utf-8")
     assert [row["text"] for _, row in read_rows(path)] == ["one\u2028two", "three"]
+
+
+@pytest.mark.parametrize("n_empty", [1, 5000])
+def test_parquet_keeps_the_types_of_the_file_that_was_read(tmp_path: Path, n_empty: int):
+    table = pyarrow.table({"n": pyarrow.array([None] * n_empty + [3], pyarrow.int32()), "text": ["a"] * (n_empty + 1)})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    with write_rows(tmp_path / "out.parquet", types=column_types(tmp_path / "in.parquet")) as write:
+        for _, row in read_rows(tmp_path / "in.parquet"):
+            write([row | {"label": "yes"}])
+    written = parquet.read_table(tmp_path / "out.parquet")
+    assert written.column("n").to_pylist() == table.column("n").to_pylist()
+    assert [str(field.type) for field in written.schema] == ["int32", "string", "string"]
+
+
+def test_other_formats_have_no_column_types(tmp_path: Path):
+    (tmp_path / "x.csv").write_text("text\na\n")
+    assert column_types(tmp_path / "x.csv") == column_types("-") == {}
+
+
+def test_the_row_with_other_columns_is_counted_through_all_batches(tmp_path: Path):
+    with write_rows(tmp_path / "o.parquet") as write:
+        write(ROWS)
+        with pytest.raises(DataError, match="row 4 of the output"):
+            write([ROWS[0], {"text": "x", "score": 1, "late": 2}])
+
+
+def test_what_json_has_no_number_for_is_null(tmp_path: Path):
+    with write_rows(tmp_path / "o.jsonl") as write:
+        write([{"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}}])
+    assert (tmp_path / "o.jsonl").read_text() == '{"a": null, "b": [null, 1.5], "c": {"d": null}}\n'
+
+
+def test_standard_output_is_utf_8_whatever_the_terminal_is(monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with write_rows("-") as write:
+        write([{"text": "условие \ud83d"}])
+    assert raw.getvalue().decode() == '{"text": "условие \\ud83d"}\n'
+    sys.stdout.write("and it goes on")
+    sys.stdout.flush()
+    assert raw.getvalue().endswith(b"and it goes on")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "error", "message"),
+    [
+        ("utf-16", DataError, "line 1 is not utf-16.*: set encoding to the one that it was saved in, usually utf-8"),
+        ("hex", ConfigError, "there is no encoding 'hex'"),
+    ],
+)
+def test_a_wrong_encoding_is_named(tmp_path: Path, encoding: str, error: type[Exception], message: str):
+    (tmp_path / "d.csv").write_text("a,b\n1,2\n3", encoding="utf-8")
+    with pytest.raises(error, match=message):
+        list(read_rows(tmp_path / "d.csv", encoding=encoding))

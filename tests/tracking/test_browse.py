@@ -38,6 +38,8 @@ def test_recent_runs_come_newest_first_or_best_first(uri, tmp_path):
         time.sleep(0.002)  # starts are kept in milliseconds
     sync(tmp_path / "runs", uri=uri)
     assert [row.name for row in recent_runs(uri, order_by="validation/macro_f1")] == ["0.9", "0.7", "0.5"]
+    with pytest.raises(ConfigError, match=r"has the metric 'validation/makro_f1'; did you mean 'validation/macro_f1'"):
+        recent_runs(uri, order_by="validation/makro_f1")
     assert [row.name for row in recent_runs(uri, limit=2)] == ["0.7", "0.9"]
 
 
@@ -177,3 +179,14 @@ def test_the_ui_prints_a_link_that_works_and_stops_with_ctrl_c(uri, tmp_path):
     assert process.wait(timeout=30) == 0
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=1)
+
+
+@pytest.mark.parametrize("name", ["validation/log_loss", "test/ece_uncalibrated", "train/loss", "perf/fit_seconds"])
+def test_the_best_of_losses_and_seconds_is_the_lowest(uri, tmp_path, name):
+    for value in (0.5, 0.9, 0.7):
+        with Journal(tmp_path / "runs" / str(value), name=str(value)) as journal:
+            journal.metrics({name: value})
+    with Journal(tmp_path / "runs" / "none", name="none"):
+        pass
+    sync(tmp_path / "runs", uri=uri)
+    assert [row.name for row in recent_runs(uri, order_by=name)] == ["0.5", "0.7", "0.9", "none"]

@@ -1,4 +1,5 @@
 import multiprocessing
+import sqlite3
 
 import numpy as np
 import pytest
@@ -105,3 +106,17 @@ def test_target_blocks_without_a_target_leave_the_statement_alone():
     assert check_blocks(["statement", "product"], use_target=False) == ("statement",)
     with pytest.raises(ConfigError, match="add 'statement'"):
         check_blocks(["product"], use_target=False)
+
+
+@pytest.mark.parametrize("size", [0, 7, 8])
+def test_a_vector_that_was_cut_short_is_computed_again_and_replaced(encoder, size):
+    texts = ["we agreed", "they refused the plan", "so be it"]
+    whole = Vectorizer(encoder, SETTINGS, cached=True).vectors(texts)
+    (store,) = (encoder.parent / "cache").rglob("*.sqlite")
+    with sqlite3.connect(store) as connection:
+        key = connection.execute("SELECT text FROM vectors LIMIT 1").fetchone()[0]
+        connection.execute("UPDATE vectors SET vector = ? WHERE text = ?", (b"x" * size, key))
+    for n_embedded in (1, 0):
+        again = Vectorizer(encoder, SETTINGS, cached=True)
+        np.testing.assert_allclose(again.vectors(texts), whole, atol=1e-6)
+        assert again.n_embedded == n_embedded
