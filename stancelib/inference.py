@@ -14,6 +14,7 @@ from stancelib.evaluation.calibration import apply_temperature
 from stancelib.evaluation.decisions import FittedDecision
 from stancelib.models.base import Model
 from stancelib.schema import Predictions, Statements
+from stancelib.texts import mended
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,9 +200,9 @@ def _names(said: Predictions, row: int) -> list[str]:
 
 
 def _statements(statements: Texts, targets: Targets) -> Statements:
-    texts = [statements] if isinstance(statements, str) else _in_order("statements", statements)
+    texts = _in_order("statements", [statements] if isinstance(statements, str) else statements)
     if targets is None or isinstance(targets, str):
-        return Statements(texts, [targets] * len(texts))
+        targets = [targets] * len(texts)
     targets = _in_order("targets", targets)
     if len(targets) != len(texts):
         raise DataError(
@@ -216,7 +217,7 @@ def _in_order(name: str, values: Any) -> list[Any]:
         raise DataError(f"{name} is a frame; give one of its columns, or the frame to predict_frame.")
     if isinstance(values, Mapping | Set) or not isinstance(values, Iterable):
         raise DataError(f"{name} must be a string or a list of strings, got a {type(values).__name__}.")
-    return list(values)
+    return [mended(value) if isinstance(value, str) else value for value in values]
 
 
 class _Pyfunc:

@@ -42,12 +42,12 @@ def ensemble(*, members: Sequence[str], weights: Literal["fitted", "equal"] = "f
     return Ensemble(members=[member(source) for source in members], weights=weights)
 
 
-def soup(*, members: Sequence[str], weights: Literal["greedy", "equal"] = "greedy") -> Soup:
+def soup(*, members: Sequence[str], weights: Literal["equal", "greedy"] = "equal") -> Soup:
     """An unfitted soup of trained models; see Soup.
 
     Args:
         members: What ``load`` takes, at least one.
-        weights: ``greedy`` on validation, or ``equal``.
+        weights: ``equal``, or ``greedy`` on validation.
 
     Raises:
         BundleError: If there is no sound bundle at an address.

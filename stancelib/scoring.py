@@ -10,7 +10,7 @@ from typing import Any
 from stancelib.errors import DataError, nearest
 from stancelib.inference import StanceModel, answer_columns, free_names
 from stancelib.schema import Place, Statements
-from stancelib.texts import is_cut, text_or_none
+from stancelib.texts import mended, text_or_none
 
 _TARGET = "target"
 
@@ -58,9 +58,7 @@ def score_rows(
         if not names:
             _require_target(batch, columns)
         texts = [_text(place, row, columns) for place, row in batch]
-        targets = [
-            None if text is None else target_of(row, columns) for (_, row), text in zip(batch, texts, strict=True)
-        ]
+        targets = [mended(target) if (target := target_of(row, columns)) else None for _, row in batch]
         answers = answer_columns(model.judge(Statements([text or "" for text in texts], targets)))
         names = names or free_names(answers, taken={name for _, row in batch for name in row})
         _keep_columns(batch, set(names))

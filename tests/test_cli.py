@@ -333,9 +333,9 @@ def test_rows_without_text_are_left_unanswered_when_asked(cli, model, in_tmp):
 
 
 def test_a_text_that_is_none_counts_as_unanswered(cli, model, in_tmp):
-    write_jsonl(in_tmp / "in.jsonl", [*unlabelled(2), {"text": 5}, {"text": None}, {"text": "so \ud83d"}])
+    write_jsonl(in_tmp / "in.jsonl", [*unlabelled(2), {"text": 5}, {"text": None}])
     answer = cli("predict", model, "in.jsonl", "--keep-going")
-    assert "5 rows scored into standard output; 3 had no text and no answer" in answer.err
+    assert "4 rows scored into standard output; 2 had no text and no answer" in answer.err
 
 
 def test_a_file_without_any_target_is_scored_with_a_warning(cli, model, in_tmp):

@@ -70,7 +70,6 @@ def test_nothing_to_predict_gives_nothing(model):
         ({"a"}, None, "got a set"),
         (None, None, "got a NoneType"),
         (["a"], 5, "targets must be a string or a list of strings, got a int"),
-        (["so \ud83d"], None, "statement 1 holds half of a character"),
     ],
 )
 def test_what_is_no_statement_is_refused_by_position(model, texts, targets, message):
@@ -193,6 +192,10 @@ def test_a_model_says_what_it_is(model):
 def test_statements_and_targets_may_come_one_by_one(model):
     found = model.predict((text for text in ["we agree", "no, never"]), (target for target in ["the fence", None]))
     assert found == model.predict(pd.Series(["we agree", "no, never"], index=[4, 4]), np.array(["the fence", None]))
+
+
+def test_half_of_a_character_is_read_as_one_that_could_not_be_read(model):
+    assert model.predict("no, never \ud83d", "a \ude00") == model.predict(["no, never \ufffd"], ["a \ufffd"])
 
 
 def test_a_frame_without_the_target_column_that_is_named_is_refused(model):

@@ -52,9 +52,8 @@ def test_rows_may_lack_a_target_that_others_have(model):
     assert found[0]["confidence"] == model.predict("no, never")[0].confidence
 
 
-@pytest.mark.parametrize("row", [{"text": "so \ud83d", "target": "x"}, {"text": "so", "target": "x \ude00"}])
-def test_half_of_a_character_is_named_by_its_row_and_can_be_passed_over(model, row):
-    with pytest.raises(DataError, match=r"x.jsonl row 1 holds half of a character"):
-        list(score_rows(model, placed([row])))
-    (found,) = score_rows(model, placed([row, {"text": "no, never"}]), RowColumns(keep_going=True))
-    assert [one["label"] for one in found] == [None, "reject"]
+def test_half_of_a_character_is_scored_and_kept(model):
+    row = {"text": "no, never \ud83d", "target": "x \ude00"}
+    (found,) = score_rows(model, placed([row]))
+    assert found[0] | row == found[0]
+    assert found[0]["label"] == "reject"

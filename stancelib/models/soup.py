@@ -29,8 +29,8 @@ class Soup:
 
     Args:
         members: At least one trained ``cross_encoder``.
-        weights: ``greedy`` goes from the best member to the worst, by macro-F1 on validation, and leaves out whom the
-            mean is worse with; ``equal`` takes all.
+        weights: ``equal`` takes the mean of all; ``greedy`` goes from the best member to the worst, by macro-F1 on
+            validation, and leaves out whom the mean is worse with.
 
     Raises:
         ConfigError: If a member is of another family, or has another encoder, pooling or use of the target.
@@ -43,10 +43,10 @@ class Soup:
 
     extra = "torch"
 
-    def __init__(self, *, members: Sequence[Member], weights: Literal["greedy", "equal"] = "greedy") -> None:
+    def __init__(self, *, members: Sequence[Member], weights: Literal["equal", "greedy"] = "equal") -> None:
         check_members(members)
-        if weights not in ("greedy", "equal"):
-            raise ValueError(f"weights must be 'greedy' or 'equal', got {weights!r}.")
+        if weights not in ("equal", "greedy"):
+            raise ValueError(f"weights must be 'equal' or 'greedy', got {weights!r}.")
         for member in members:
             _check_alike(member, members[0])
         self.members = list(members)

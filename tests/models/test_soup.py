@@ -55,7 +55,7 @@ def untaught(taught):
 
 
 def test_equal_weights_take_the_mean_of_every_weight(members):
-    soup = weights_of(Soup(members=members, weights="equal").fit(TRAIN).model_)
+    soup = weights_of(Soup(members=members).fit(TRAIN).model_)
     parts = [weights_of(member.model) for member in members]
     for name, weight in soup.items():
         np.testing.assert_allclose(weight, (parts[0][name] + parts[1][name]) / 2, atol=1e-6)
@@ -71,7 +71,7 @@ def test_the_members_stay_as_they_are(members):
 def test_a_member_that_spoils_the_mean_is_left_out_and_the_report_says_so(members):
     told = []
     bad = untaught(members[0])
-    soup = Soup(members=[bad, members[0]]).fit(TRAIN, VALIDATION, report=told.append)
+    soup = Soup(members=[bad, members[0]], weights="greedy").fit(TRAIN, VALIDATION, report=told.append)
     np.testing.assert_allclose(soup.predict_proba(VALIDATION), members[0].model.predict_proba(VALIDATION), atol=1e-6)
     weights = {name: value for progress in told for name, value in progress.metrics.items() if "weight" in name}
     assert weights == {"train/weight_0": 0.0, "train/weight_1": 1.0}
@@ -86,7 +86,7 @@ def test_members_may_order_their_labels_differently(settings, members):
     turned = LabelSet(tuple(reversed(LABELS.names)))
     train = Statements(TRAIN.texts, TRAIN.targets, turned, turned.encode(TRAIN.column("label")))
     other = member(settings, train, epochs=1)
-    soup = Soup(members=[other], weights="equal").fit(TRAIN)
+    soup = Soup(members=[other]).fit(TRAIN)
     found = other.predict_proba(VALIDATION, LABELS)
     np.testing.assert_allclose(soup.predict_proba(VALIDATION), found, atol=1e-6)
 
@@ -111,7 +111,7 @@ def test_members_that_read_differently_are_refused(settings, members):
 
 def test_leaving_members_out_needs_validation(members):
     with pytest.raises(DataError, match="needs a validation split"):
-        Soup(members=members).fit(TRAIN)
+        Soup(members=members, weights="greedy").fit(TRAIN)
 
 
 @pytest.mark.parametrize(("n", "weights", "message"), [(0, "greedy", "at least one"), (2, "best", "'best'")])
@@ -147,6 +147,6 @@ def test_a_soup_explains_itself_by_gradients_like_its_network(members):
     def explained(model):
         return explain(StanceModel(Bundle("nowhere", model, LABELS, {"uses_target": True})), "no, never", "the plan")
 
-    soup = Soup(members=members[:1], weights="equal").fit(TRAIN)
+    soup = Soup(members=members[:1]).fit(TRAIN)
     assert explained(soup).method == "gradients"
     assert explained(soup).weights == pytest.approx(explained(members[0].model).weights, abs=1e-5)
