@@ -28,8 +28,10 @@ from stancelib.inference import StanceModel
 from stancelib.journal import Journal
 from stancelib.labels import LabelSet
 from stancelib.learned import n_learned
+from stancelib.models.base import Model
+from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
-from stancelib.schema import TRAIN, Corpus, Predictions, Statements
+from stancelib.schema import TEST, TRAIN, VALIDATION, Corpus, Predictions, Statements
 from stancelib.training.ngrams import Ngrams
 
 if TYPE_CHECKING:
@@ -83,21 +85,17 @@ class Controls:
         target: Trained on the targets alone.
     """
 
-    text: Tfidf
-    target: Tfidf
+    text: Model
+    target: Model
 
     @classmethod
     def fit(cls, train: Statements) -> Controls:
-        """Word n-grams under a logistic regression, for either.
+        """Word n-grams under a logistic regression, for either; the frequency of labels where no two share a word.
 
         Raises:
             DataError: If a label has no training row.
         """
-        ngrams = Ngrams(char=None)
-        text, target = (
-            Tfidf(ngrams=ngrams, use_target=False).fit(part) for part in (train, _with_target_as_text(train))
-        )
-        return cls(text, target)
+        return cls(_fitted(train), _fitted(_with_target_as_text(train)))
 
     def judge(self, statements: Statements) -> dict[str, Predictions]:
         """What they say about labelled statements, by name."""
@@ -107,6 +105,13 @@ class Controls:
             name: Predictions(statements, statements.labels, model.predict_proba(seen))
             for name, (model, seen) in asked.items()
         }
+
+
+def _fitted(train: Statements) -> Model:
+    try:
+        return Tfidf(ngrams=Ngrams(char=None), use_target=False).fit(train)
+    except DataError:
+        return Prior().fit(train)
 
 
 def _with_target_as_text(statements: Statements) -> Statements:
@@ -136,7 +141,7 @@ def record_analyses(
     evaluation: Evaluation,
     n_scored_before: int | None = None,
 ) -> None:
-    """Analyse every scored split and keep what is found: tables, reports, and metrics for the first of the splits.
+    """Analyse every scored split and keep what is found: tables, reports, and metrics of the first held-out split.
 
     Args:
         journal: Of the run.
@@ -151,11 +156,12 @@ def record_analyses(
     train, learned = corpus.splits.get(TRAIN), model.learned
     controls = _controls(train) if wanted.probes and wanted.controls and evaluation.n_resamples else None
     behaviour = judge_suite(memory, _suite(wanted.behaviour_files, model.labels)) if wanted.behaviour else None
+    shown = next(name for name in (VALIDATION, TEST, *predictions) if name in predictions)
     for split, said in predictions.items():
         findings = analyse(memory, said, evaluation, train=train, controls=controls, behaviour=behaviour)
         for name, columns in findings.tables(split).items():
             journal.table(name, columns)
-        if split == next(iter(predictions)):
+        if split == shown:
             journal.metrics(findings.metrics())
         if wanted.report:
             report = Report(

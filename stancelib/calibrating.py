@@ -65,7 +65,7 @@ def scored(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> d
     if not evaluation.n_resamples:
         return found
     clusters = clusters_of(said.statements)
-    if (n_clusters := len(set(clusters))) < min(FEW, len(clusters)):
+    if (n_clusters := len(set(clusters))) < FEW:
         message = "the scored statements are in %d groups: intervals and tests on fewer than %d are rough"
         logger.warning(message, n_clusters, FEW)
     around = intervals(

@@ -106,7 +106,8 @@ def _metrics(contest: Contest) -> dict[str, float]:
         if "." not in name or name == contest.score:
             one = contest.found.differences[name]
             ends = {"": one.interval.value, "_low": one.interval.low, "_high": one.interval.high, "_p": one.p_value}
-            values |= {f"compare/{name}_difference{end}": value for end, value in ends.items()}
+            kind, dot, label = name.partition(".")
+            values |= {f"compare/{kind}_difference{end}{dot}{label}": value for end, value in ends.items()}
     one = contest.headline
     values |= {f"compare/{one.name}_baseline": one.first, f"compare/{one.name}_challenger": one.second}
     values[f"compare/{one.name}_difference_p_holm"] = contest.adjusted_p

@@ -31,6 +31,7 @@ from stancelib.recording import (
     check_data,
     describe,
     encoder_tags,
+    interval_tags,
     label_counts,
     prepared,
     record_scores,
@@ -106,7 +107,7 @@ def run_experiment(
         corpus = prepared(corpus, split)
         check_data(corpus, model, evaluation.splits, journal)
         check_analyses(evaluation, corpus)
-        describe(journal, corpus, {"model": family_of(model)}, identity)
+        describe(journal, corpus, {"model": family_of(model)} | interval_tags(evaluation), identity)
         if isinstance(model, Resumable):
             model.checkpoint_to(Path(folder) / CHECKPOINTS, resume=identity.resume)
         fit_seconds = _fit(model, corpus, journal, report)
@@ -155,7 +156,7 @@ def evaluate_model(
         learned = {} if model.learned is None else {"the model": model.learned}
         check_data(corpus, model.bundle.model, evaluation.splits, journal, judged=learned)
         check_analyses(evaluation, corpus)
-        tags = {"model": str(model.manifest["family"]), "stage": "evaluation"}
+        tags = {"model": str(model.manifest["family"]), "stage": "evaluation"} | interval_tags(evaluation)
         describe(journal, corpus, tags | encoder_tags(model.bundle.model), identity)
         started = time.monotonic()
         predictions = {part: model.judge(corpus.split(part)) for part in evaluation.splits}

@@ -16,7 +16,7 @@ from stancelib.bundle import Learned
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.data.mixture import without_held_out
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
-from stancelib.evaluation.metrics import headline_first, spelled
+from stancelib.evaluation.metrics import Evaluation, headline_first, spelled
 from stancelib.journal import (
     Journal,
     JournalOnly,
@@ -167,6 +167,11 @@ def encoder_tags(model: object) -> dict[str, str]:
     """The digest of a fitted model's encoder as a tag; none for a family without an encoder."""
     digest = getattr(model, "encoder_digest_", "")
     return {"encoder.digest": digest[:12]} if digest else {}
+
+
+def interval_tags(evaluation: Evaluation) -> dict[str, str]:
+    """What the ends of all intervals of a run rest on."""
+    return {"interval.level": f"{evaluation.level:g}", "interval.resamples": str(evaluation.n_resamples)}
 
 
 def origin(config: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stancelib.evaluation.metrics import end_name, is_end, range_of
 from stancelib.journal import Journal, JournalOnly, Tracker, signals_as_exceptions
 from stancelib.provenance import flatten
 from stancelib.recording import Identity, Scores, record_config
@@ -34,14 +35,20 @@ class Spread:
     n: int
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Mean, standard deviation and t interval; it speaks of training luck, not of the choice of test statements."""
+def spread(values: Sequence[float], lowest: float = -math.inf, highest: float = math.inf) -> Spread:
+    """Mean, standard deviation and t interval; it speaks of training luck, not of the choice of test statements.
+
+    Args:
+        values: One for each seed.
+        lowest: The least value that there can be, where the interval ends at the latest.
+        highest: The greatest.
+    """
     from scipy.stats import t
 
     n, mean = len(values), statistics.fmean(values)
     sd = statistics.stdev(values) if n > 1 else 0.0
     half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else 0.0
-    return Spread(mean, sd, mean - half, mean + half, n)
+    return Spread(mean, sd, max(lowest, mean - half), min(highest, mean + half), n)
 
 
 def repeat_experiment(
@@ -81,7 +88,7 @@ def repeat_experiment(
                 spreads = _spreads(found)
                 journal.metrics({name: one.mean for name, one in spreads.items()} | {"n_seeds": len(seeds)})
                 for part in ("sd", "low", "high"):
-                    journal.metrics({f"{name}_{part}": getattr(one, part) for name, one in spreads.items()})
+                    journal.metrics({end_name(name, part): getattr(one, part) for name, one in spreads.items()})
                 journal.note(_note(identity, seeds, found, spreads, headline))
         finally:
             tracker.close()
@@ -93,8 +100,9 @@ def _spreads(found: Sequence[Scores]) -> dict[str, Spread]:
     flat = [
         {f"{part}/{name}": value for part, values in one.items() for name, value in values.items()} for one in found
     ]
-    shared = [name for name in flat[0] if all(name in one for one in flat) and not name.endswith(("_low", "_high"))]
-    return {name: spread([one[name] for one in flat]) for name in shared}
+    ends = {f"{part}/{name}" for part, values in found[0].items() for name in values if is_end(name)}
+    shared = [name for name in flat[0] if all(name in one for one in flat) and name not in ends]
+    return {name: spread([one[name] for one in flat], *range_of(name.partition("/")[2])) for name in shared}
 
 
 def _note(

@@ -291,3 +291,26 @@ def test_no_explanations_are_made_when_none_are_wanted():
 def test_a_negative_number_of_explanations_is_refused():
     with pytest.raises(ValueError, match="n_explained must be at least 0, got -1"):
         Analyses(n_explained=-1)
+
+
+def test_numbers_of_the_probes_are_of_a_held_out_split_even_if_train_is_scored_first(tmp_path):
+    both = replace(QUICK, splits=("train", "validation"))
+    for name, evaluation in (("both", both), ("alone", QUICK)):
+        run_experiment(corpus=make_corpus(), model=Tfidf(), folder=tmp_path / name, evaluation=evaluation)
+    found = [
+        {key: value for key, value in metrics_of(tmp_path / name).items() if key.startswith(("probe/", "slice/"))}
+        for name in ("both", "alone")
+    ]
+    assert found[0] == found[1]
+    assert found[0]
+
+
+@pytest.mark.parametrize("targets", [[None] * 60, [f"plan{row}" for row in range(60)]])
+def test_targets_that_no_two_statements_share_leave_the_control_with_the_frequency_of_labels(targets, tmp_path):
+    corpus = make_corpus()
+    train = replace(corpus.splits[TRAIN], targets=targets)
+    controls = Controls.fit(train)
+    assert isinstance(controls.target, Prior)
+    assert isinstance(controls.text, Tfidf)
+    corpus = replace(corpus, splits={**corpus.splits, TRAIN: train})
+    run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run", evaluation=QUICK)

@@ -7,14 +7,14 @@ import pytest
 from stancelib.bundle import load_bundle, save_bundle
 from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.intervals import clusters_of, intervals
-from stancelib.evaluation.metrics import Evaluation
+from stancelib.evaluation.metrics import Evaluation, precision_recall_f1
 from stancelib.experiment import Identity, evaluate_model, run_experiment
 from stancelib.inference import StanceModel, load
 from stancelib.journal import read_events
 from stancelib.labels import LabelSet
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
-from stancelib.schema import Finding, Progress, Statements
+from stancelib.schema import Corpus, Finding, Progress, Statements
 
 from .conftest import LABELS, make_corpus
 
@@ -410,3 +410,16 @@ def test_a_run_scored_on_a_single_group_has_scores_without_an_interval(tmp_path)
     found = run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run").scores["validation"]
     assert "macro_f1" in found
     assert "macro_f1_low" not in found
+
+
+def test_labels_that_are_called_like_the_ends_of_another_ones_interval_keep_their_scores(tmp_path):
+    labels = LabelSet(("risk", "risk_low", "risk_high"))
+    renamed = {
+        name: replace(part, labels=labels, label_ids=(part.gold + (np.arange(len(part)) % 4 == 0)) % 3)
+        for name, part in make_corpus(n_validation=30).splits.items()
+    }
+    result = run_experiment(corpus=Corpus("risks", labels, renamed), model=Tfidf(), folder=tmp_path / "run")
+    found, said = result.scores["validation"], result.predictions["validation"]
+    _, _, f1 = precision_recall_f1(said.statements.gold, said.label_ids, n_labels=3)
+    assert [found[f"f1.{name}"] for name in labels] == pytest.approx(f1.tolist())
+    assert found["f1_low.risk"] <= found["f1.risk"] <= found["f1_high.risk"]

@@ -51,7 +51,9 @@ def run(n_right=108, *, without="", digest="", start=0, **numbers):
     metrics = {
         name: value for name, value in (NUMBERS | numbers).items() if not without or not name.startswith(without)
     }
-    return Candidate(name="tfidf", metrics=metrics, digest=digest or said.statements.digest[:12], predictions=said)
+    options = {"n_learned": 0, "level": 0.95, "n_resamples": 2000}
+    digest = digest or said.statements.digest[:12]
+    return Candidate(name="tfidf", metrics=metrics, digest=digest, predictions=said, **options)
 
 
 def failed(candidate, champion=None, **gates):
@@ -128,7 +130,7 @@ def test_a_floor_for_a_slice_that_is_not_there_fails():
 
 def test_slices_too_small_to_judge_fail_only_if_all_are():
     few = answers(12, 12)
-    small = Candidate(name="tfidf", metrics=NUMBERS, digest="aa", predictions=few)
+    small = replace(run(), predictions=few)
     assert "large enough to judge; score more data, or leave the gate out" in failed(small)["slices"]
     assert failed(small, min_slice=None) == {}
 
@@ -372,3 +374,32 @@ def test_a_policy_that_is_no_set_of_gates_or_hides_one_of_the_library_is_refused
         compose_gates([], tmp_path)
     with pytest.raises(ConfigError, match="has no folder 'promotion'"):
         compose_gates([], tmp_path / "promotion")
+
+
+@pytest.mark.parametrize(("n_learned", "is_new"), [(0, True), (6, True), (7, False), (120, False)])
+def test_scores_of_statements_that_the_model_has_learned_from_promote_nobody(n_learned, is_new):
+    verdict = failed(replace(run(), n_learned=n_learned))
+    assert verdict == ({} if is_new else {"new statements": verdict.get("new statements")})
+    assert is_new or "its scores tell what it remembers" in verdict["new statements"]
+
+
+def test_a_model_that_does_not_tell_what_it_has_learned_from_is_refused():
+    assert "doesn't tell what it has learned from" in failed(replace(run(), n_learned=None))["new statements"]
+
+
+@pytest.mark.parametrize("intervals", [{"level": 0.5}, {"n_resamples": 1}])
+def test_intervals_that_a_run_has_made_narrow_for_itself_prove_nothing(intervals):
+    verdict = failed(replace(run(), **intervals))
+    assert set(verdict) == {"target reliance", "pair accuracy", "gap to control"}
+    assert "at least 0.95 and 1,000 are needed" in verdict["pair accuracy"]
+
+
+def test_slices_of_the_run_itself_have_floors_too():
+    own = {"target in training/unseen": 0.45, "target in training/seen": None}
+    assert failed(replace(run(), slices=own)) == {}
+    assert set(failed(replace(run(), slices=own), min_slice=0.5)) == {"slice target in training/unseen"}
+    floors = {"target in training/unseen": 0.5}
+    assert set(failed(replace(run(), slices=own), slice_floors=floors)) == {"slice target in training/unseen"}
+    floors = {"target in training/seen": 0.5}
+    found = failed(replace(run(), slices=own), slice_floors=floors)["slice target in training/seen"]
+    assert found.startswith("it is too small to judge.")

@@ -24,6 +24,11 @@ def test_spread_on_known_numbers():
     assert found.low + found.high == pytest.approx(4.0)
 
 
+def test_a_spread_ends_where_the_score_does():
+    found = spread([0.9, 1.0], 0.0, 1.0)
+    assert (found.high, found.low) == (1.0, pytest.approx(0.95 - 12.7062 * 0.05, abs=1e-3))
+
+
 def test_one_seed_has_no_spread():
     assert spread([0.5]).sd == 0.0
     assert spread([0.5]).low == spread([0.5]).high == 0.5

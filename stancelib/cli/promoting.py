@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,6 +61,7 @@ def promote(
             _line(f"'{found.name}' is {alias} of {name} already" + "; its record was completed." * complete)
             return
         candidate = _candidate(found, found.name, gates.split)
+        candidate = replace(candidate, n_learned=_n_learned(found, candidate, gates.split))
         verdict = judge(candidate, _champion(holder, candidate, gates, found.uri, name), gates)
     _line(f"policy {policy.name}\n")
     _show(verdict)
@@ -76,14 +78,36 @@ def promote(
 
 
 def _candidate(run: TrackedRun, name: str, split: str) -> Candidate:
-    """A run with its predictions of the split."""
+    """A run with its predictions and slices of the split."""
     from stancelib.prediction_tables import read_predictions
     from stancelib.promoting import Candidate
     from stancelib.tracking.browse import download_artifact
 
     path = download_artifact(run.run_id, f"tables/predictions_{split}.json", tracking_uri=run.uri)
-    said = read_predictions(str(path)) if path else None
-    return Candidate(name=name, metrics=run.metrics, digest=run.digests.get(split, ""), predictions=said)
+    table = download_artifact(run.run_id, f"tables/slices_{split}.json", tracking_uri=run.uri)
+    content = json.loads(table.read_text(encoding="utf-8")) if table else {"columns": [], "data": []}
+    rows = [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    return Candidate(
+        name=name,
+        metrics=run.metrics,
+        digest=run.digests.get(split, ""),
+        predictions=read_predictions(str(path)) if path else None,
+        level=float(run.tags.get("interval.level", 0)),
+        n_resamples=int(run.tags.get("interval.resamples", 0)),
+        slices={f"{row['slice']}/{row['value']}": row["result"] for row in rows},
+    )
+
+
+def _n_learned(run: TrackedRun, candidate: Candidate, split: str) -> int | None:
+    """How many of the statements that a run was scored on its model has learned from, if it tells."""
+    from stancelib.bundle import read_learned
+    from stancelib.learned import n_learned
+    from stancelib.tracking.browse import download_model
+
+    if candidate.predictions is None:
+        return None
+    learned = read_learned(download_model(f"runs:/{run.run_id}", tracking_uri=run.uri))
+    return None if learned is None else n_learned(candidate.predictions.statements, split, learned)
 
 
 def _champion(holder: Holder | None, candidate: Candidate, gates: Gates, uri: str, name: str) -> Candidate | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from stancelib.evaluation.metrics import N_BINS
+from stancelib.evaluation.metrics import N_BINS, end_name
 from stancelib.schema import Predictions, Statements
 
 if TYPE_CHECKING:
@@ -97,8 +97,19 @@ class ClusterSums:
         """The sums that scores of labels need; ``scores`` has no others then."""
         return replace(self, sums=self.sums[:, : len(self.names) ** 2])
 
+    def _occurs_K(self) -> NDArray[np.bool_]:  # noqa: N802
+        """Whether a label is anywhere, as gold or as an answer."""
+        n_labels = len(self.names)
+        counts_KK = self.sums[:, : n_labels**2].sum(axis=0).reshape(n_labels, n_labels)
+        occurs: NDArray[np.bool_] = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) > 0
+        return occurs
+
     def scores(self, totals_RD: NDArray[np.float64]) -> Scores:
-        """The scores of each row of totals, by name, arrays of shape (n_resamples,)."""
+        """The scores of each row of totals, by name, arrays of shape (n_resamples,).
+
+        The mean over labels leaves out one that a resample has drawn no statement of; one that no statement has at all
+        counts as 0.
+        """
         import numpy as np
 
         n_labels = len(self.names)
@@ -107,10 +118,11 @@ class ClusterSums:
         hits_RK = np.einsum("rkk->rk", counts_RKK)
         predicted_RK, gold_RK = counts_RKK.sum(axis=1), counts_RKK.sum(axis=2)
         f1_RK = 2 * hits_RK / np.maximum(predicted_RK + gold_RK, 1e-12)
-        found: Scores = {"macro_f1": f1_RK.mean(axis=1)}
+        counted_RK = (predicted_RK + gold_RK > 0) | ~self._occurs_K()
+        found: Scores = {"macro_f1": _mean_of(f1_RK, counted_RK)}
         if self.skip:
             kept = [label for label in range(n_labels) if label not in self.skip]
-            found["f_avg"] = f1_RK[:, kept].mean(axis=1)
+            found["f_avg"] = _mean_of(f1_RK[:, kept], counted_RK[:, kept])
         found |= {
             "accuracy": hits_RK.sum(axis=1) / n,
             "mcc": _matthews(hits_RK.sum(axis=1), predicted_RK, gold_RK, n),
@@ -128,6 +140,13 @@ class ClusterSums:
     def whole(self) -> Scores:
         """The scores on all statements, arrays of shape (1,)."""
         return self.scores(self.sums.sum(axis=0, keepdims=True))
+
+
+def _mean_of(f1_RK: NDArray[np.float64], counted_RK: NDArray[np.bool_]) -> NDArray[np.float64]:
+    import numpy as np
+
+    mean: NDArray[np.float64] = (f1_RK * counted_RK).sum(axis=1) / np.maximum(counted_RK.sum(axis=1), 1)
+    return mean
 
 
 def _matthews(
@@ -211,41 +230,59 @@ def intervals(
     }
 
 
-def tails(level: float, n_clusters: int) -> tuple[float, float]:
+class Ends(NamedTuple):
+    """Where an interval ends.
+
+    Args:
+        low: Quantile of the bootstrap distribution, in (0, 1).
+        high: Quantile, likewise.
+        least: The lower end of a share that is 1 in every resample.
+    """
+
+    low: float
+    high: float
+    least: float
+
+
+def tails(level: float, n_clusters: int) -> Ends:
     """The two quantiles of the bootstrap distribution that hold the true score with this probability.
 
     They lie further out than ``(1 ± level) / 2`` the fewer clusters there are, as Student's t does: clusters drawn from
     a few differ less than those that weren't seen. With a single cluster they are NaN.
 
     References:
-        Hesterberg (2015), What Teachers Should Know About the Bootstrap: the expanded percentile interval.
+        Hesterberg (2015), What Teachers Should Know About the Bootstrap: the expanded percentile interval; Clopper,
+        Pearson (1934), The Use of Confidence or Fiducial Limits, on shares of 1.
     """
     from scipy.special import ndtr, stdtrit
 
     if n_clusters < 2:
-        return math.nan, math.nan
+        return Ends(math.nan, math.nan, math.nan)
     spread = math.sqrt(n_clusters / (n_clusters - 1)) * stdtrit(n_clusters - 1, (1 + level) / 2)
-    return float(ndtr(-spread)), float(ndtr(spread))
+    return Ends(float(ndtr(-spread)), float(ndtr(spread)), ((1 - level) / 2) ** (1 / n_clusters))
 
 
-def quantiles(drawn: NDArray[np.float64], ends: tuple[float, float]) -> tuple[float, float]:
-    """What lies at the two quantiles of the drawn scores; NaN where they are."""
+def quantiles(drawn: NDArray[np.float64], ends: Ends) -> tuple[float, float]:
+    """What lies at the two quantiles of the drawn scores; NaN where they are.
+
+    Scores that are 1 in every resample were drawn from clusters without an error, which says nothing about how many
+    there are elsewhere: the lower end is then that of an exact interval.
+    """
     import numpy as np
 
-    if math.isnan(ends[0]):
+    if math.isnan(ends.low):
         return math.nan, math.nan
-    low, high = np.quantile(drawn, ends)
-    return float(low), float(high)
+    low, high = map(float, np.quantile(drawn, (ends.low, ends.high)))
+    return (ends.least, high) if drawn.min() == drawn.max() == 1.0 else (low, high)
 
 
-def _corrected(
-    sums: ClusterSums, value: Scores, drawn: Scores, outer: tuple[float, float]
-) -> dict[str, tuple[float, float]]:
-    """The quantiles that BCa takes instead of the plain ones."""
+def _corrected(sums: ClusterSums, value: Scores, drawn: Scores, outer: Ends) -> dict[str, Ends]:
+    """The quantiles that BCa takes instead of the plain ones, where it is defined."""
     import numpy as np
     from scipy.special import ndtr, ndtri
 
     left_out = sums.scores(sums.sums.sum(axis=0) - sums.sums)
+    low = float(ndtri(outer.low))
     found = {}
     for name in value:
         below = (np.sum(drawn[name] < value[name]) + 0.5 * np.sum(drawn[name] == value[name])) / len(drawn[name])
@@ -253,14 +290,15 @@ def _corrected(
         spread = left_out[name].mean() - left_out[name]
         cubed, squared = (spread**3).sum(), (spread**2).sum()
         skew = cubed / (6 * squared**1.5) if squared > 0 else 0.0
-        ends = [bias + ndtri(tail) for tail in outer]
-        low, high = (float(ndtr(bias + end / (1 - skew * end))) for end in ends)
-        found[name] = (low, high)
+        ends = [bias + low, bias - low]
+        if all(skew * end < 1 for end in ends):
+            least, most = (float(ndtr(bias + end / (1 - skew * end))) for end in ends)
+            found[name] = Ends(least, most, outer.least)
     return found
 
 
 def with_bounds(found: Mapping[str, Interval]) -> dict[str, float]:
-    """Interval ends as metrics: ``macro_f1_low``, ``macro_f1_high`` and so on; none where they are NaN."""
+    """Interval ends as metrics: ``macro_f1_low``, ``f1_high.<label>`` and so on; none where they are NaN."""
     known = {name: interval for name, interval in found.items() if interval.known}
-    low = {f"{name}_low": interval.low for name, interval in known.items()}
-    return low | {f"{name}_high": interval.high for name, interval in known.items()}
+    low = {end_name(name, "low"): interval.low for name, interval in known.items()}
+    return low | {end_name(name, "high"): interval.high for name, interval in known.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.intervals import ClusterSums, Interval, clusters_of, resampled_totals
+from stancelib.evaluation.metrics import range_of
 from stancelib.schema import Judge, Statements
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def learning_points(
         sums = [ClusterSums.of(fit(train.take(rows))(test), clusters, skip_labels) for rows in drawn]
         values, tested = _scored(sums, score, n_resamples)
         n_statements = sum(map(len, drawn)) / len(drawn)
-        yield LearningPoint(fraction, n_statements, tuple(values), _interval(values, tested, level))
+        yield LearningPoint(fraction, n_statements, tuple(values), _interval(values, tested, level, range_of(score)))
 
 
 def check_sizes(fractions: Sequence[float], seeds: Sequence[int], n_resamples: int = 1000) -> None:
@@ -208,7 +209,9 @@ def _scored(sums: Sequence[ClusterSums], score: str, n_resamples: int) -> tuple[
     return [float(value[score][0]) for value in values], np.mean(drawn, axis=0)
 
 
-def _interval(values: Sequence[float], tested: NDArray[np.float64], level: float) -> Interval:
+def _interval(
+    values: Sequence[float], tested: NDArray[np.float64], level: float, within: tuple[float, float]
+) -> Interval:
     import numpy as np
     from scipy.special import stdtrit
 
@@ -217,4 +220,4 @@ def _interval(values: Sequence[float], tested: NDArray[np.float64], level: float
     of_test = float(tested.var())
     freedom = (of_draws + of_test) ** 2 * (n - 1) / of_draws**2 if of_draws else math.inf
     half = float(stdtrit(min(freedom, 1e6), (1 + level) / 2)) * math.sqrt(of_draws + of_test)
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, max(within[0], mean - half), min(within[1], mean + half))

@@ -23,6 +23,12 @@ OF_PROBABILITIES = ("log_loss", "brier", "ece")
 INTERVALS = ("percentile", "bca")
 LOWER_IS_BETTER = (*OF_PROBABILITIES, "cost", "abstained", "set_size")
 N_BINS = 15
+_SHARE = (0.0, 1.0)
+_RANGES = dict.fromkeys(("macro_f1", "f_avg", "accuracy", "ece", "precision", "recall", "f1"), _SHARE) | {
+    "mcc": (-1.0, 1.0),
+    "log_loss": (0.0, math.inf),
+    "brier": (0.0, 2.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,9 +273,25 @@ def scores(predictions: Predictions, *, skip_labels: Sequence[str] = ()) -> dict
     return result
 
 
+def end_name(score: str, end: str) -> str:
+    """What an end of a score's interval is called: ``macro_f1_low``, and ``f1_low.<label>`` of a label's."""
+    kind, dot, label = score.partition(".")
+    return f"{kind}_{end}{dot}{label}"
+
+
+def is_end(name: str) -> bool:
+    """Whether a name is one of ``end_name``."""
+    return name.partition(".")[0].endswith(("_low", "_high"))
+
+
+def range_of(score: str) -> tuple[float, float]:
+    """The lowest and highest value that a score can have; infinite for what is no score of this module."""
+    return _RANGES.get(score.partition(".")[0], (-math.inf, math.inf))
+
+
 def headline_first(found: Mapping[str, float], headline: str) -> list[str]:
     """The names of the scores of the whole split, without those of single labels and the ends of intervals."""
-    whole = [name for name in found if "." not in name and not name.endswith(("_low", "_high"))]
+    whole = [name for name in found if "." not in name and not is_end(name)]
     return sorted(whole, key=lambda name: name != headline)
 
 

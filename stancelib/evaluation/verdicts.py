@@ -9,6 +9,7 @@ from typing import Literal
 
 from stancelib.evaluation.findings import Findings
 from stancelib.evaluation.intervals import Interval
+from stancelib.evaluation.metrics import end_name
 from stancelib.evaluation.probes import TargetProbe
 from stancelib.evaluation.slices import Slice, Slices
 from stancelib.schema import VALIDATION
@@ -51,9 +52,8 @@ def with_interval(found: Interval, *, signed: bool = False) -> str:
 
 def interval_of(scores: Mapping[str, float], name: str) -> Interval | None:
     """A logged score with its ends, where these were logged."""
-    if f"{name}_low" not in scores:
-        return None
-    return Interval(scores[name], scores[f"{name}_low"], scores[f"{name}_high"])
+    low, high = end_name(name, "low"), end_name(name, "high")
+    return Interval(scores[name], scores[low], scores[high]) if low in scores else None
 
 
 def verdicts(scores: Mapping[str, float], headline: str, findings: Findings, split: str = "") -> list[Verdict]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from stancelib.errors import DataError, nearest
 from stancelib.evaluation.comparison import Difference, compare
@@ -19,6 +19,8 @@ BEHAVIOUR = "behaviour/"
 LEFT_OUT, EXACT = "nothing: left out", 1e-9
 JUDGED_ANEW = "judge the champion on these statements with rescore_champion: true in a policy of your own."
 ONE_CLUSTER = "it was taken on a single cluster of statements, so nobody knows how sure it is; score more data"
+BY_CHANCE = 0.05  # of the statements: what corpora hold twice
+LEAST_LEVEL, LEAST_RESAMPLES = 0.95, 1000
 PROBES = ("target_reliance", "pair_accuracy", "gap_to_control")
 
 
@@ -31,12 +33,20 @@ class Candidate:
         metrics: Its numbers, by names such as ``validation/ece`` and ``probe/target_reliance_low``.
         digest: Of the split that it was scored on; empty if it wasn't.
         predictions: Its labelled predictions of that split; None if there are none.
+        n_learned: How many of their statements it has learned from; None if its model doesn't tell.
+        level: Of the intervals among its numbers.
+        n_resamples: That these intervals were taken from.
+        slices: Results of its own table of slices, such as ``target in training/unseen``; None for too small ones.
     """
 
     name: str
     metrics: Mapping[str, float]
     digest: str
     predictions: Predictions | None
+    n_learned: int | None = None
+    level: float = 0.0
+    n_resamples: int = 0
+    slices: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +101,7 @@ def judge(candidate: Candidate, champion: Candidate | None, gates: Gates) -> Ver
         champion: What holds the alias now; None if nothing does.
         gates: What the run must show.
     """
-    found = [*_score(candidate, champion, gates)]
+    found = [*_score(candidate, champion, gates), *_newness(candidate)]
     for kind, gate in (("slice", _slices), ("behaviour", _behaviour)):
         asked = getattr(gates, f"min_{kind}") is not None or getattr(gates, f"{kind}_floors")
         found += gate(candidate, gates) if asked else [_left_out(kind)]
@@ -129,6 +139,22 @@ def _score(candidate: Candidate, champion: Candidate | None, gates: Gates) -> It
             yield _difference(found.differences[gates.score], required, gates)
 
 
+def _newness(candidate: Candidate) -> Iterator[Check]:
+    """Scores of statements that a model has learned from say nothing; a few are there twice by nobody's fault."""
+    required = f"at most {BY_CHANCE:.0%} of the statements learned from"
+    if candidate.predictions is None:
+        return
+    if candidate.n_learned is None:
+        reason = f"the model of {candidate.name} doesn't tell what it has learned from; train it anew."
+        yield _missing("new statements", required, reason)
+        return
+    n_rows = len(candidate.predictions.statements)
+    reason = "its scores tell what it remembers; train it on other statements than those that it is judged on."
+    is_new = candidate.n_learned <= BY_CHANCE * n_rows
+    measured = f"{candidate.n_learned:,} of {n_rows:,}"
+    yield Check(gate="new statements", measured=measured, required=required, reason="" if is_new else reason)
+
+
 def _difference(found: Difference, required: str, gates: Gates) -> Check:
     """A drop fails if the test is sure of it, or if it is too large for a test that is not."""
     drop, reason = -found.interval.value, ""
@@ -153,16 +179,19 @@ def _slices(candidate: Candidate, gates: Gates) -> Iterator[Check]:
         return
     own = gates.slice_floors or {}
     slices = {f"{one.kind}/{one.value}": one for one in slice_scores(candidate.predictions).slices}
-    values = {name: one.interval.value for name, one in slices.items() if one.interval is not None}
+    values = {name: value for name, value in candidate.slices.items() if value is not None}
+    values |= {name: one.interval.value for name, one in slices.items() if one.interval is not None}
     for name, floor in own.items():
         if floor is not None and name not in values:
-            why = slices[name].reason + "." if name in slices else f"there is no such slice{nearest(name, slices)}"
+            known = {**candidate.slices, **slices}
+            why = f"there is no such slice{nearest(name, known)}" if name not in known else "it is too small to judge."
+            why = f"{slices[name].reason}." if name in slices else why
             yield _missing(f"slice {name}", _at_least(floor), f"{why} Mend slice_floors, or score more data.")
     if gates.min_slice is not None and not values:
         reason = f"none of {len(slices)} slices is large enough to judge; score more data, {_or_left_out('min_slice')}"
         yield _missing("slices", _at_least(gates.min_slice), reason)
     floors = {name: own.get(name, gates.min_slice) for name in values}
-    yield from _floors("slice", values, floors, n_too_small=len(slices) - len(values))
+    yield from _floors("slice", values, floors, n_too_small=len({**candidate.slices, **slices}) - len(values))
 
 
 def _behaviour(candidate: Candidate, gates: Gates) -> Iterator[Check]:
@@ -222,6 +251,13 @@ def _probe(candidate: Candidate, name: str, bound: float) -> Iterator[Check]:
     if math.isnan(low):
         why = _why_not_probed(candidate, name) if math.isnan(value) else ONE_CLUSTER
         yield _missing(title, required, f"{why}, {_or_left_out(f'min_{name}')}")
+    elif candidate.level < LEAST_LEVEL or candidate.n_resamples < LEAST_RESAMPLES:
+        reason = (
+            f"its interval is one of level {candidate.level:g} from {candidate.n_resamples:,} resamples, and at least "
+            f"{LEAST_LEVEL:g} and {LEAST_RESAMPLES:,} are needed; train it with evaluation.level and "
+            "evaluation.n_resamples at their defaults."
+        )
+        yield _missing(title, required, reason)
     else:
         reason = "" if low > bound else _not_proved(candidate, name)
         yield Check(gate=title, measured=f"{value:.4f} [{low:.4f}, {high:.4f}]", required=required, reason=reason)

@@ -40,6 +40,7 @@ class TrackedRun:
         model_id: Its model's id; empty if it has none.
         metrics: The last value of every metric.
         digests: Of its data sets, by split.
+        tags: All of them.
     """
 
     uri: str
@@ -48,6 +49,7 @@ class TrackedRun:
     model_id: str
     metrics: Mapping[str, float]
     digests: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def _tracked(client: MlflowClient, uri: str, run_id: str) -> TrackedRun:
         model_id=model.model_id if model else "",
         metrics=dict(run.data.metrics),
         digests=digests_of(run),
+        tags=dict(run.data.tags),
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from stancelib.errors import DataError
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -68,13 +70,22 @@ class TextBlocks:
         self.use_target = use_target
 
     def fit_transform(self, texts: Sequence[str], targets: Sequence[str | None]) -> csr_matrix:
-        """Learn vocabularies and document frequencies; the matrix, shape (n_statements, n_features)."""
+        """Learn vocabularies and document frequencies; the matrix, shape (n_statements, n_features).
+
+        Raises:
+            DataError: If no n-gram is in as many statements as it takes, and nothing else would be left to go by.
+        """
         self.vectorizers_, parts = {}, []
         for name, options in self._options().items():
             vectorizer = _vectorizer(options)
             if _has_terms(vectorizer, _source(name, texts, targets)):
                 parts.append(vectorizer.fit_transform(_source(name, texts, targets)))
                 self.vectorizers_[name] = vectorizer
+        if not parts and not self.use_target:
+            raise DataError(
+                f"no n-gram is in {self.ngrams.min_df} of the {len(texts)} training statements: lower ngrams.min_df, "
+                "or give more statements."
+            )
         return self._stack(parts, texts, targets)
 
     def transform(self, texts: Sequence[str], targets: Sequence[str | None]) -> csr_matrix:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stancelib.evaluation.intervals import Interval, clusters_of, intervals, tails, with_bounds
-from stancelib.evaluation.metrics import scores
+from stancelib.evaluation.metrics import is_end, scores
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
 
@@ -56,9 +56,47 @@ def test_intervals_of_few_clusters_are_wider_and_nearly_hold_too(truth, method, 
 
 def test_the_ends_move_out_with_fewer_clusters_and_to_the_plain_ones_with_many():
     spans = [tails(0.95, n_clusters) for n_clusters in (2, 5, 20, 100, 10**6)]
-    assert [low for low, _ in spans] == sorted(low for low, _ in spans)
-    assert spans[-1] == pytest.approx((0.025, 0.975), abs=1e-5)
-    assert all(low + high == pytest.approx(1) for low, high in spans)
+    assert [span.low for span in spans] == sorted(span.low for span in spans)
+    assert spans[-1] == pytest.approx((0.025, 0.975, 1.0), abs=1e-5)
+    assert all(span.low + span.high == pytest.approx(1) for span in spans)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_intervals_of_a_few_statements_without_an_error_hold_the_true_score_too(method):
+    """Of twelve statements with one error in twenty, half of all samples have none."""
+    held, n_rounds = 0, 300
+    for seed in range(n_rounds):
+        said = answered(np.random.default_rng(seed).random(12) < 0.95)
+        found = intervals(said, list(range(12)), n_resamples=400, method=method)["accuracy"]
+        held += found.low <= 0.95 <= found.high
+    assert held / n_rounds >= 0.94
+
+
+def answered(right, gold=None):
+    """Predictions that are right where it says so; gold labels in turn."""
+    n = len(right)
+    gold = np.arange(n) % 3 if gold is None else np.array(gold)
+    said = np.where(right, gold, (gold + 1) % 3)
+    statements = Statements([f"s{i}" for i in range(n)], [None] * n, LABELS, gold)
+    return Predictions(statements, LABELS, np.eye(3)[said] * 0.97 + 0.01)
+
+
+def test_a_label_that_a_resample_has_drawn_nothing_of_is_no_error():
+    said = answered([True] * 40, gold=[0] * 20 + [1] * 19 + [2])
+    found = intervals(said, list(range(40)), n_resamples=400)
+    assert found["macro_f1"] == found["accuracy"]
+    assert found["macro_f1"].low == pytest.approx(0.025 ** (1 / 40))
+
+
+def test_a_label_that_no_statement_has_counts_as_0_in_every_resample():
+    found = intervals(answered([True] * 40, gold=[0, 1] * 20), list(range(40)), n_resamples=100)
+    assert found["macro_f1"] == Interval(pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
+def test_bca_is_defined_for_two_clusters():
+    said, _ = simulated(2, 30, skill=1.0, seed=3)
+    found = intervals(said, [0, 1] * 30, method="bca", n_resamples=200)
+    assert all(np.isfinite([one.low, one.high]).all() and one.low <= one.high for one in found.values())
 
 
 def test_resampling_rows_of_clustered_data_claims_too_much(truth):
@@ -126,7 +164,11 @@ def test_fewer_targets_than_ten_are_no_sample_of_targets():
 
 
 def test_bounds_become_metrics():
-    assert with_bounds({"macro_f1": Interval(0.5, 0.4, 0.6)}) == {"macro_f1_low": 0.4, "macro_f1_high": 0.6}
+    found = {"macro_f1": Interval(0.5, 0.4, 0.6), "f1.risk": Interval(0.3, 0.2, 0.4)}
+    ends = {"macro_f1_low": 0.4, "macro_f1_high": 0.6, "f1_low.risk": 0.2, "f1_high.risk": 0.4}
+    assert with_bounds(found) == ends
+    assert all(is_end(name) for name in ends)
+    assert not any(is_end(name) for name in (*found, "f1.risk_low"))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95])

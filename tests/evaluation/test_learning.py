@@ -154,3 +154,9 @@ def test_a_share_without_a_label_is_refused():
 def test_an_option_out_of_range_is_refused(option, message):
     with pytest.raises(ValueError, match=message):
         learning_curve(labelled(90), labelled(90), learner(lambda n: 0.5), **option)
+
+
+def test_no_interval_leaves_the_range_of_its_score():
+    fit = learner(lambda n: 1.0 if n > 10 else 0.9)
+    points = learning_curve(labelled(40), labelled(60, seed=1), fit, fractions=(0.2, 1.0), seeds=(0, 1)).points
+    assert all(0 <= point.interval.low <= point.interval.high <= 1 for point in points)

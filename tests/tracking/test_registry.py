@@ -123,7 +123,7 @@ def test_a_worse_run_is_refused_and_the_alias_stays(store):
     answer = promote(store["weak"])
     assert (answer.code, champion()) == (1, store["strong"])
     assert "macro_f1: a drop of" in answer.err
-    assert "Refused: 1 of 7 gates failed." in answer.err
+    assert "Refused: 1 of 8 gates failed." in answer.err
     assert registry(store) == before
 
 
@@ -182,7 +182,8 @@ def test_the_audit_says_who_when_from_whom_and_on_what_grounds(store):
     (score, *rest) = line["verdict"]
     assert (score["gate"], score["passed"]) == ("macro_f1", True)
     assert "champion 0.1" in score["measured"]
-    assert len(rest) == 6
+    assert len(rest) == 7
+    assert (rest[0]["gate"], rest[0]["measured"]) == ("new statements", "0 of 60")
     tags = {
         key: version.tags[f"promotion.champion.{key}"] for key in ("by", "at", "from", "verdict", "policy", "audit")
     }

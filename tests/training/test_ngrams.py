@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stancelib.errors import DataError
 from stancelib.training.ngrams import N_OVERLAP, Ngrams, TextBlocks
 
 TEXTS = ["We agree, if the fence is up.", "No fence! No deal.", "Why not talk?", "the deal is off", "agree or talk"]
@@ -96,3 +97,9 @@ def test_saved_vocabulary_is_a_json_list_in_column_order(tmp_path):
 def test_ngrams_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Ngrams(**options)
+
+
+def test_texts_without_a_common_ngram_are_refused_where_they_are_all_there_is():
+    blocks = TextBlocks(ngrams=Ngrams(char=None), use_target=False)
+    with pytest.raises(DataError, match=r"no n-gram is in 2 of the 2 training statements: lower ngrams.min_df"):
+        blocks.fit_transform(["yes", "no"], [None, None])
