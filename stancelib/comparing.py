@@ -14,12 +14,13 @@ from stancelib.evaluation.comparison import (
     Comparison,
     Difference,
     SliceDifference,
+    aligned,
     check_score,
     compare,
     compare_slices,
 )
 from stancelib.evaluation.intervals import clusters_of
-from stancelib.evaluation.metrics import headline_first
+from stancelib.evaluation.metrics import headline_first, range_of
 from stancelib.evaluation.significance import holm
 from stancelib.evaluation.verdicts import spell
 from stancelib.journal import EVENTS, read_events, run_state
@@ -101,10 +102,16 @@ class Contest:
     def grounds(self) -> str:
         """The rest of the sentence that ``decision`` begins."""
         corrected = f" (p = {spelled_p(self.adjusted_p)} after Holm's correction)" if self.n_challengers > 1 else ""
-        return (
-            f"in {spell(self.score)} at the 5 % level{corrected}; a difference of {self.headline.detectable:.3f} would "
-            "be found four times out of five."
-        )
+        return f"in {spell(self.score)} at the 5 % level{corrected}; {self._reach}"
+
+    @property
+    def _reach(self) -> str:
+        detectable, (lowest, highest) = self.headline.detectable, range_of(self.score)
+        if not detectable:
+            return "no resample of the statements shows any."
+        if detectable > highest - lowest:
+            return "these statements are too few to find any."
+        return f"a difference of {detectable:.3f} would be found four times out of five."
 
     def names(self) -> list[str]:
         """The scores, the one that decides first, then those of the whole, then those of labels."""
@@ -207,6 +214,7 @@ def compare_models(
     first, score = baseline.predictions, score or ("f_avg" if skip_labels else "macro_f1")
     check_score(score, first, skip_labels)
     clusters = clusters_of(first.statements)
+    challengers = [replace(one, predictions=aligned(one.predictions, first)) for one in challengers]
     found = [compare(first, one.predictions, clusters, skip_labels=skip_labels) for one in challengers]
     adjusted = holm([one.differences[score].p_value for one in found])
     return [

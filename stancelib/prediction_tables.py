@@ -104,6 +104,11 @@ def locate_predictions(source: str, split: str | None = None, *, uri: str | None
         for name in wanted:
             if (table := folder / "tables" / f"predictions_{name}.json").is_file():
                 return table
+    if (path / "manifest.json").is_file():
+        raise DataError(
+            f"the bundle '{source}' is outside its run folder, where its predictions are: score it with `stancelib "
+            "evaluate`, and give that run."
+        )
     raise DataError(
         f"'{source}' has no predictions for {' or '.join(wanted)}: "
         "give a run folder, an MLflow run id or a prediction file."

@@ -106,6 +106,7 @@ def test_a_component_that_is_not_asked_for_is_not_checked():
         ("prior", ["model=prior", "data=statements_full"], 0, "prior statements_full s0"),
         ("tfidf", ["model.C=16", "split=leave_out", "split.column=domain"], 1, "tfidf C=16 leave_out column=domain s1"),
         ("tfidf", ["data=files", "data.path=/a/b/mine.csv"], 0, "tfidf files mine.csv s0"),
+        ("tfidf", ["data=files", "data.path={train: a.csv, test: b/c.csv}"], 0, "tfidf files s0"),
         ("tfidf", ["tracking.uri=http://x", "hydra.run.dir=out", "tracking=none"], 0, "tfidf s0"),
         ("tfidf", ["+data.label_map={a: b}"], 0, "tfidf label_map={a: b} s0"),
     ],

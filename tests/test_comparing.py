@@ -1,16 +1,20 @@
 """Contests between models, the command that shows them, and the runs that keep them."""
 
 import csv
+import html
 import json
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from stancelib.comparing import Contender, compare_models, read_contender, read_contenders
+from stancelib.comparing import Contender, compare_models, read_contender, read_contenders, write_flips
 from stancelib.comparison_run import record_comparison
 from stancelib.errors import ConfigError
 from stancelib.journal import read_events
+from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
 
 from .conftest import LABELS
@@ -225,3 +229,42 @@ def test_the_command_records_a_run_below_runs_and_in_the_store_that_it_is_told(f
     (note,) = events(folder, "note")
     assert note["text"].startswith(f"```\nstancelib compare {files.old} {files.new} --score macro_f1\n```")
     assert "sqlite" not in note["text"]
+
+
+def test_what_could_be_found_is_not_claimed_of_models_that_never_differ_or_of_too_few_statements():
+    first = contender("old", 0.6, 0)
+    (same,) = compare_models([first, replace(first, name="again")])
+    assert same.grounds == "in macro-F1 at the 5 % level; no resample of the statements shows any."
+    few = [
+        replace(
+            one,
+            predictions=Predictions(one.predictions.statements.take(rows), LABELS, one.predictions.probabilities[rows]),
+        )
+        for one, rows in ((contender("a", 0.5, 0), [0, 1, 2]), (contender("b", 0.5, 3), [0, 1, 2]))
+    ]
+    (found,) = compare_models(few)
+    assert found.grounds == "in macro-F1 at the 5 % level; these statements are too few to find any."
+
+
+def test_the_flips_of_models_with_labels_in_another_order_bear_the_right_names(tmp_path):
+    first, second = contender("old", 0.6, 0), contender("new", 0.9, 1)
+    turned = LabelSet(tuple(reversed(LABELS.names)))
+    said = second.predictions
+    statements = replace(said.statements, labels=turned, label_ids=2 - said.statements.gold)
+    other = replace(second, predictions=Predictions(statements, turned, said.probabilities[:, ::-1]))
+    for name, contests in (("a", compare_models([first, second])), ("b", compare_models([first, other]))):
+        write_flips(tmp_path / f"{name}.csv", contests)
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+def test_the_page_has_no_line_wider_than_itself_and_follows_the_readers_theme(files, cli, tmp_path):
+    assert cli("compare", files.old, files.new, "--html", str(tmp_path / "page.html")).code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "color-scheme: light dark" in page
+    lines = re.sub(r"<[^>]+>", "", page.partition("<code>")[2]).splitlines()
+    assert max(len(html.unescape(line)) for line in lines) <= 110
+
+
+def test_a_bundle_apart_from_its_run_is_answered_with_the_way_to_predictions(cli, tfidf_bundle, files):
+    done = cli("compare", tfidf_bundle, files.new)
+    assert (done.code, "is outside its run folder" in done.error) == (2, True)

@@ -248,7 +248,9 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
         if key in ("model", "seed", "seeds", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
             continue
         label = value if key in COMPONENTS else f"{key.rpartition('.')[2]}={value}"
-        shown.append(Path(value).name if key.endswith("path") else label)
+        if key.endswith("path"):
+            label = "" if value.startswith("{") else Path(value).name  # files by split are told by the data
+        shown += [label] if label else []
     return " ".join([model, *shown])[:112] + f" s{seed}"
 
 

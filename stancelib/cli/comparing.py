@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from stancelib.evaluation.comparison import SliceDifference
 
 N_FLIPS, N_SLICES, PAGE_WIDTH = 5, 24, 110
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>stancelib compare</title><style>
+{stylesheet}
+:root {{ color-scheme: light dark; }}
+body {{ background: Canvas; color: CanvasText; margin: 1.5rem; }}
+pre {{ font-family: ui-monospace, Menlo, Consolas, monospace; overflow-x: auto; }}
+</style></head><body><pre><code>{code}</code></pre></body></html>
+"""
 FLUSH_SECONDS = 15.0
 
 
@@ -120,7 +128,7 @@ def _page(contests: Sequence[Contest]) -> str:
     console = Console(record=True, width=PAGE_WIDTH, file=io.StringIO())
     for contest in contests:
         _show(console, contest, len(contest.slices))
-    return console.export_html()
+    return console.export_html(code_format=PAGE)
 
 
 def _show(console: Console, contest: Contest, n_slices: int) -> None:
@@ -131,7 +139,7 @@ def _show(console: Console, contest: Contest, n_slices: int) -> None:
     n_statements = len(contest.baseline.predictions.statements)
     console.print(f"{n_statements:,} statements in {found.n_clusters:,} clusters\n", highlight=False)
     console.print(_differences(contest))
-    console.print(f"\n[bold]{contest.decision}[/bold] {contest.grounds}", highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]{contest.decision}[/bold] {contest.grounds}", highlight=False, soft_wrap=not console.record)
     flipped = f"only A right: {len(found.only_first)}, only B right: {len(found.only_second)}"
     console.print(f"{flipped}; McNemar p = {spelled_p(found.mcnemar_p)}\n", highlight=False)
     if contest.slices:

@@ -63,7 +63,7 @@ def runs(
     metrics = [sort] if sort and sort not in SHOWN else []
     metrics += [name for name in SHOWN if any(name in row.metrics for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    table.add_column("run", ratio=1, overflow="fold")
+    table.add_column("run", ratio=1, min_width=24, overflow="fold")
     for name in ("status", "data", "started", "took"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in metrics:

@@ -12,6 +12,7 @@ from stancelib.evaluation.metrics import LOWER_IS_BETTER, OF_PROBABILITIES
 from stancelib.evaluation.paired import drawn_differences, swapped_differences
 from stancelib.evaluation.significance import detectable_difference, holm, mcnemar
 from stancelib.evaluation.slices import SliceRule, rows_by_slice, shared_score, take
+from stancelib.labels import LabelSet
 from stancelib.schema import Predictions
 
 
@@ -119,7 +120,7 @@ def compare(
     """
     import numpy as np
 
-    _same_statements(first, second)
+    second = aligned(second, first)
     sums = [ClusterSums.of(said, clusters, skip_labels) for said in (first, second)]
     options = {"level": level, "n_resamples": n_resamples, "n_permutations": n_permutations, "seed": seed}
     differences = _differences(sums, list(sums[0].whole()), **options)  # type: ignore[arg-type]
@@ -176,7 +177,7 @@ def compare_slices(
         ConfigError: If there is no such score.
         DataError: If the two aren't about the same labelled statements, or there is no such column.
     """
-    _same_statements(first, second)
+    second = aligned(second, first)
     check_score(score, first, skip_labels)
     n, rule, found = len(first.statements), rule or SliceRule(), []
     gold, n_labels = first.statements.gold, len(first.labels)
@@ -259,8 +260,13 @@ def _differences(
     return found
 
 
-def _same_statements(first: Predictions, second: Predictions) -> None:
-    if first.labels.names != second.labels.names:
+def aligned(second: Predictions, first: Predictions) -> Predictions:
+    """The second with its labels in the order of the first's.
+
+    Raises:
+        DataError: If they know other labels, or are about other statements.
+    """
+    if set(first.labels) != set(second.labels):
         raise DataError(f"the models differ in labels: {', '.join(first.labels)} and {', '.join(second.labels)}.")
     if first.statements.digest != second.statements.digest:
         raise DataError(
@@ -268,3 +274,19 @@ def _same_statements(first: Predictions, second: Predictions) -> None:
             f"{first.statements.digest[:12]} and {len(second.statements)} with {second.statements.digest[:12]}. "
             "Compare models that were scored on the same split of the same data."
         )
+    return second if first.labels.names == second.labels.names else _relabelled(second, first.labels)
+
+
+def _relabelled(said: Predictions, labels: LabelSet) -> Predictions:
+    import numpy as np
+
+    columns = np.array([said.labels.id_of(name) for name in labels])
+    new_ids = np.argsort(columns)
+    return Predictions(
+        replace(said.statements, labels=labels, label_ids=new_ids[said.statements.gold]),
+        labels,
+        said.probabilities[:, columns],
+        chosen=new_ids[said.label_ids],
+        sets=None if said.sets is None else said.sets[:, columns],
+        abstained=said.abstained,
+    )

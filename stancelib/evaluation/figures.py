@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -36,7 +37,7 @@ def confusion_figure(predictions: Predictions, path: Path, *, title: str) -> Non
     _set_title(figure, title)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def calibration_figure(predictions: Predictions, path: Path, *, title: str) -> None:
@@ -58,7 +59,7 @@ def calibration_figure(predictions: Predictions, path: Path, *, title: str) -> N
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def learning_figure(curve: LearningCurve, path: Path, *, title: str) -> None:
@@ -87,7 +88,14 @@ def learning_figure(curve: LearningCurve, path: Path, *, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Write the picture; characters that its font lacks are boxes, and nothing is said of each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path)
 
 
 def _set_title(figure: Any, title: str) -> None:

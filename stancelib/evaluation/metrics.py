@@ -190,7 +190,7 @@ def log_loss(gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64]) -> f
     """Mean negative log-likelihood of the gold labels, in nats, at least 0; probabilities are cut at 1e-15."""
     import numpy as np
 
-    return float(-np.log(probabilities_NK[np.arange(len(gold)), gold].clip(1e-15, 1)).mean())
+    return float(abs(np.log(probabilities_NK[np.arange(len(gold)), gold].clip(1e-15, 1)).mean()))
 
 
 def brier(gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64]) -> float:

@@ -12,6 +12,7 @@ from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import Mirror, Stopped, Waiting
 from stancelib.tracking.model import CHAMPION
+from stancelib.tracking.naming import check_alias
 from stancelib.tracking.spending import PATIENCE_SECONDS, counted_within
 from stancelib.tracking.store import database_path, is_local, patience, public, reason, resolve_uri, run_url
 
@@ -39,7 +40,8 @@ class MlflowTracker:
         flush_seconds: The longest that ``close`` waits for a server.
 
     Raises:
-        ConfigError: If ``alias`` is ``champion`` or lacks a ``registered_model``, or ``flush_seconds`` is negative.
+        ConfigError: If ``alias`` is ``champion``, none that MLflow allows, or lacks a ``registered_model``, or
+            ``flush_seconds`` is negative.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class MlflowTracker:
             raise ConfigError(
                 f"alias '{alias}' needs registered_model: an alias names a version of a registered model."
             )
+        if alias:
+            check_alias(alias)
         if alias == CHAMPION:
             raise ConfigError(
                 f"alias '{CHAMPION}' is not given by training: it is earned. Take another, such as newest, and run "

@@ -18,7 +18,7 @@ from stancelib.errors import ConfigError
 from stancelib.journal import read_events
 from stancelib.tracking.link import Link
 from stancelib.tracking.model import log_model, register_model, score_model
-from stancelib.tracking.naming import KEY_CHARACTERS, key_of, text_of
+from stancelib.tracking.naming import KEY_CHARACTERS, key_of, keys_of, text_of
 from stancelib.tracking.store import connect, experiment_id, public, reason
 
 UID, FOLDER, PROCESS = "stancelib.uid", "stancelib.folder", "stancelib.process"
@@ -60,7 +60,8 @@ class Batch:
         """Sort in one event."""
         match event["event"]:
             case "params":
-                self.params |= {key_of(k): text_of(v)[:PARAM_CHARACTERS] for k, v in event["values"].items()}
+                keys = keys_of(event["values"])
+                self.params |= {keys[k]: text_of(v)[:PARAM_CHARACTERS] for k, v in event["values"].items()}
             case "tags":
                 self._add_tags(event["values"])
             case "metrics":
@@ -91,11 +92,12 @@ class Batch:
             self.tags["mlflow.source.git.commit"] = text_of(values["git.commit"])
 
     def _add_points(self, values: Mapping[str, Any], time: int, step: int) -> None:
+        keys = keys_of(values)
         for name, value in values.items():
             if math.isinf(float(value)):  # MLflow would make 1.8e308 of it
                 self.left_out.append(f"{name} at step {step} is infinite")
             else:
-                self.points.append((key_of(name), float(value), time, step))
+                self.points.append((keys[name], float(value), time, step))
 
 
 class Mirror:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stancelib.journal import read_events
 from stancelib.tracking.link import Link
-from stancelib.tracking.naming import key_of
+from stancelib.tracking.naming import keys_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,12 +62,13 @@ def score_model(client: MlflowClient, link: Link, folder: Path) -> None:
         if event["event"] == "dataset":
             datasets[event["split"]] = (event["name"], event["digest"][:36])
         elif event["event"] == "metrics":
-            scores |= {key: (float(value), event["time"], event["step"]) for key, value in event["values"].items()}
+            keys = keys_of(event["values"])
+            scores |= {keys[name]: (float(v), event["time"], event["step"]) for name, v in event["values"].items()}
     metrics = []
     for key, (value, time, step) in scores.items():
         if (split := key.partition("/")[0]) in datasets and value - value == 0:
             name, digest = datasets[split]
-            metrics.append(Metric(key_of(key), value, time, step, link.model_id, name, digest, link.run_id))
+            metrics.append(Metric(key, value, time, step, link.model_id, name, digest, link.run_id))
     for start in range(0, len(metrics), 500):
         client.log_batch(link.run_id, metrics=metrics[start : start + 500], synchronous=True)
 

@@ -21,6 +21,7 @@ from stancelib.tracking.browse import _answering as answering
 from stancelib.tracking.browse import download_artifact
 from stancelib.tracking.link import Link
 from stancelib.tracking.model import ensure_version, find_model, governed_tag
+from stancelib.tracking.naming import check_alias
 from stancelib.tracking.store import resolve_uri
 
 if TYPE_CHECKING:
@@ -138,10 +139,7 @@ def alias_holder(name: str, alias: str, *, uri: str) -> Holder | None:
     Raises:
         ConfigError: If MLflow allows no such alias, or the server can't be reached.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", alias) or re.fullmatch(r"latest|[vV]\d+", alias):
-        raise ConfigError(
-            f"'{alias}' can't be an alias: letters, digits, '-', '_' and '.', and not latest or v<number>."
-        )
+    check_alias(alias)
     with answering(uri) as client:
         return _holder(client, name, alias)
 

@@ -1,6 +1,6 @@
 """How often a test split has been looked at: every scoring wears it out a little.
 
-Nothing is stored for it: runs carry the digests of their data sets, and those that scored ``test`` its scores.
+Nothing is stored for it: runs carry the digests of their data sets, and those that scored one its scores.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stancelib.schema import TEST
+from stancelib.schema import TRAIN
 from stancelib.tracking.browse import _answering as answering
 from stancelib.tracking.link import Link
 from stancelib.tracking.mirror import DIGEST_CHARACTERS
@@ -107,4 +107,6 @@ def _runs(client: MlflowClient, digest: str) -> Iterator[Run]:
 
 
 def _scored(run: Run, digest: str) -> bool:
-    return digests_of(run).get(TEST) == digest and any(name.startswith(f"{TEST}/") for name in run.data.metrics)
+    """Under whatever name of the split, but for statements that it was trained on."""
+    splits = [split for split, found in digests_of(run).items() if found == digest and split != TRAIN]
+    return any(name.startswith(f"{split}/") for split in splits for name in run.data.metrics)

@@ -245,3 +245,17 @@ def test_an_unknown_score_is_refused_with_the_nearest(score, message):
     (first, second), clusters = pair(8)
     with pytest.raises(ConfigError, match=message):
         compare_slices(first, second, clusters, score=score)
+
+
+def test_labels_in_another_order_are_the_same_labels():
+    (first, second), clusters = pair(6, gain=0.5)
+    turned = LabelSet(("c", "a", "b"))
+    columns = [LABELS.id_of(name) for name in turned]
+    statements = replace(
+        second.statements, labels=turned, label_ids=turned.encode(list(second.statements.column("label")))
+    )
+    other = Predictions(statements, turned, second.probabilities[:, columns])
+    found, same = compare(first, other, clusters, **FEW), compare(first, second, clusters, **FEW)
+    assert found.only_second == same.only_second
+    for name, difference in found.differences.items():
+        assert difference.interval.value == pytest.approx(same.differences[name].interval.value)

@@ -58,3 +58,11 @@ def test_drawing_leaves_no_global_plotting_state(tmp_path):
     sys.modules.pop("matplotlib.pyplot", None)
     confusion_figure(predictions(3), tmp_path / "f.png", title="")
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_labels_in_a_script_that_the_font_lacks_are_drawn_without_a_warning(tmp_path, recwarn):
+    said = predictions(2)
+    labels = LabelSet(("賛成", "反対"))
+    statements = Statements(said.statements.texts, said.statements.targets, labels, said.statements.gold)
+    confusion_figure(Predictions(statements, labels, said.probabilities), tmp_path / "f.png", title="")
+    assert not recwarn.list

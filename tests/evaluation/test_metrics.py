@@ -178,3 +178,7 @@ def test_reference_predictions_of_semeval_2016_get_the_published_score():
     predicted = LABELS.encode([said[row["id"]] for row in rows])
     score = macro_f1(gold, predicted, n_labels=3, skip={LABELS.id_of("NONE")})
     assert score == pytest.approx(0.72436, abs=5e-6)
+
+
+def test_the_log_loss_of_a_model_that_is_sure_and_right_is_0_and_not_below():
+    assert str(log_loss(np.array([0, 1]), np.eye(2))) == "0.0"

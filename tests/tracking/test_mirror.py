@@ -194,7 +194,7 @@ def test_names_and_lengths_are_made_to_fit(uri, tmp_path):
         journal.note("z" * 9000)
     sync(tmp_path, uri=uri)
     record = only(record_of(uri))
-    assert record["params"] == {"layers_0___x": "1", "a/b": "2", "long": "x" * 6000, "half _": "?"}
+    assert record["params"] == {"layers_0___x": "1", "a__b": "2", "long": "x" * 6000, "half _": "?"}
     assert list(record["metrics"]) == ["test/p_5"]
     assert record["tags"]["what_"] == "y" * 8000
     assert record["tags"]["mlflow.note.content"] == "z" * 8000
@@ -319,3 +319,17 @@ def test_an_alias_without_a_registered_model_is_a_mistake():
         MlflowTracker(alias="champion")
     with pytest.raises(ConfigError, match="flush_seconds must be at least 0"):
         MlflowTracker(flush_seconds=-1)
+
+
+def test_labels_that_differ_in_what_mlflow_does_not_allow_keep_a_metric_each(uri, tmp_path):
+    with Journal(tmp_path / "run", name="any") as journal:
+        journal.metrics({"test/f1.a,b": 0.25, "test/f1.a;b": 0.75, "test/f1.x/y": 0.5})
+    sync(tmp_path, uri=uri)
+    found = {name: points[0][2] for name, points in only(record_of(uri))["metrics"].items()}
+    assert found == {"test/f1.a_b": 0.25, "test/f1.a_b-2": 0.75, "test/f1.x_y": 0.5}
+
+
+@pytest.mark.parametrize("alias", ["champion ", "v1", "latest"])
+def test_an_alias_that_mlflow_does_not_allow_is_refused_before_anything_is_trained(alias):
+    with pytest.raises(ConfigError, match="can't be an alias"):
+        MlflowTracker(registered_model="stance", alias=alias)

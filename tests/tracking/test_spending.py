@@ -153,3 +153,9 @@ def test_train_and_evaluate_say_how_often_the_test_split_was_scored(uri, in_tmp,
     assert "this test split has been scored 1 time before by runs in this store" in report.read_text()
     assert "been scored" not in run_cli("evaluate", "run", *data).out
     assert "been scored" not in run_cli("evaluate", "run", *data, "--split", "test", "tracking=none").out
+
+
+def test_a_test_split_that_was_scored_under_another_name_counts_and_one_that_was_trained_on_does_not(uri, tmp_path):
+    scored(tmp_path / "renamed", uri, split="validation", scores=("validation/macro_f1",))
+    scored(tmp_path / "trained on", uri, split="train", scores=("train/loss",))
+    assert count_test_scorings(uri, DIGEST).n == 1
