@@ -1,7 +1,7 @@
-"""Fits `cross_encoder` from several seeds that start from the same head, and averages their weights.
+"""Fits `cross_encoder` with several seeds, from the same head or each from its own, and averages their weights.
 
-usage: python soup.py FOLDER SEED …    fit what is missing in FOLDER, a folder a seed
-       python soup.py FOLDER           scores of each, of their mean weights, and of their mean probabilities
+usage: python soup.py FOLDER same|own SEED …    fit what is missing in FOLDER, a folder a seed
+       python soup.py FOLDER [calibrated]       scores of each, of their mean weights, and of their mean probabilities
 """
 
 import sys
@@ -13,14 +13,16 @@ import numpy as np
 from sklearn.metrics import f1_score, log_loss
 
 from stancelib.data.statements import statements
+from stancelib.evaluation.calibration import apply_temperature, fit_temperature
 from stancelib.models import cross_encoder
 from stancelib.models.cross_encoder import CrossEncoder
 
 
-def fit(folder: Path, seeds: list[int]) -> None:
-    """Every fit has its own order of statements and its own dropout, but the head's first weights of seed 0."""
+def fit(folder: Path, head: str, seeds: list[int]) -> None:
+    """Every fit has its own order of statements and its own dropout, and maybe the head's first weights of seed 0."""
     make = cross_encoder.make_classifier
-    cross_encoder.make_classifier = lambda *args, **options: make(*args, **(options | {"seed": 0}))
+    if head == "same":
+        cross_encoder.make_classifier = lambda *args, **options: make(*args, **(options | {"seed": 0}))
     corpus = statements()
     for seed in seeds:
         place = folder / f"s{seed}"
@@ -42,8 +44,11 @@ def soup(models: list[CrossEncoder]) -> CrossEncoder:
     return models[-1]
 
 
-def score(folder: Path) -> None:
-    """Macro-F1 and log loss on both splits; soups of the first two, three and so on, in the order of the seeds."""
+def score(folder: Path, *, calibrated: bool) -> None:
+    """Scores on both splits; soups of the first two, three and so on, in the order of the seeds.
+
+    Calibrated, the log loss is that at the temperature which is best on validation.
+    """
     corpus = statements()
     parts = {name: corpus.split(name) for name in ("validation", "test")}
     places = sorted(folder.glob("s*"))
@@ -57,6 +62,8 @@ def score(folder: Path) -> None:
         found[f"ensemble of {n}"] = {split: np.mean([one[split] for one in single[:n]], axis=0) for split in parts}
     print("system,validation/macro_f1,validation/log_loss,test/macro_f1,test/log_loss")
     for name, answers in found.items():
+        temperature = fit_temperature(parts["validation"].gold, answers["validation"]) if calibrated else 1.0
+        answers = {split: apply_temperature(said, temperature) for split, said in answers.items()}
         numbers = [
             number
             for split, part in parts.items()
@@ -70,8 +77,8 @@ def score(folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    chosen = [int(seed) for seed in sys.argv[2:]]
-    if chosen:
-        fit(Path(sys.argv[1]), chosen)
+    place, *rest = sys.argv[1:]
+    if rest and rest[0] in ("same", "own"):
+        fit(Path(place), rest[0], [int(seed) for seed in rest[1:]])
     else:
-        score(Path(sys.argv[1]))
+        score(Path(place), calibrated=rest == ["calibrated"])
