@@ -60,7 +60,7 @@ def status(folder):
 
 
 def test_training_shows_scores_run_and_model_and_writes_them(cli, mine, in_tmp):
-    answer = cli("train", *QUICK)
+    answer = cli("train", *QUICK, "split.validation_fraction=0.25")
     assert answer.code == 0
     assert answer.err == ""
     (run,) = runs_in(in_tmp)

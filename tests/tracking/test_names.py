@@ -37,12 +37,12 @@ KINDS = {"Metrics": "metrics", "Parameters": "params", "Tags": "tags"}
 SCORES = [
     *HEADLINES,
     *("log_loss", "brier", "ece", "brier_uncalibrated", "ece_uncalibrated"),
-    *(f"{kind}.{label}" for kind in ("precision", "recall", "f1", "coverage") for label in LABELS),
     *("cost", "abstained", "kept_accuracy", "coverage", "set_size"),
 ]
 MEANINGS = {
     "split": ["train", "validation", "test"],
     "score": SCORES,
+    "kind": ["precision", "recall", "f1", "coverage"],
     "label": list(LABELS),
     "i": [r"\d+"],
     "probe": ["target_reliance", "swap_reliance", "pair_accuracy", "gap_to_control"],
@@ -157,7 +157,8 @@ def all_runs(tmp_path_factory):
     def run_one(seed, place, parent):
         return run_experiment(corpus=corpus, model=Prior(), folder=place, evaluation=bare).scores
 
-    repeat_experiment(run_one=run_one, seeds=[0, 1], folder=folder / "seeds", identity=Identity(config=config))
+    parent = {"folder": folder / "seeds", "identity": Identity(config=config), "tags": {"data.digest": "d1"}}
+    repeat_experiment(run_one=run_one, seeds=[0, 1], **parent)
     curve = {"curve": {"fractions": [1.0], "draws": 1}}
     run_learning_curve(
         corpus=corpus, model=Prior(), folder=folder / "curve", fractions=[0.5, 1.0], identity=Identity(config=curve)
