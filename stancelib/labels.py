@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stancelib.errors import ConfigError, nearest
+from stancelib.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 DEFINITIONS = {
     "conditional-accept": (
@@ -91,6 +91,28 @@ class LabelSet:
 
         ids = {name: i for i, name in enumerate(self.names)}
         return np.array([ids[name] if name in ids else self.id_of(name) for name in names], dtype=np.int_)
+
+    def checked(self, ids: ArrayLike) -> NDArray[np.int_]:
+        """The ids as an array.
+
+        Raises:
+            DataError: If they aren't whole numbers in one dimension, or one is no label's.
+        """
+        import numpy as np
+
+        found = np.asarray(ids)
+        if not found.size:
+            return np.zeros(0, np.int_)
+        if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+            raise DataError(
+                f"label_ids must be whole numbers in one dimension, got {found.dtype} of shape {found.shape}."
+            )
+        if not 0 <= found.min() <= found.max() < len(self):
+            wrong = next(one for one in found.tolist() if not 0 <= one < len(self))
+            raise DataError(
+                f"label_ids must be from 0 to {len(self) - 1}, as there are {len(self)} labels; got {wrong}."
+            )
+        return found
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Label names for ids."""

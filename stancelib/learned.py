@@ -100,7 +100,9 @@ def learned_findings(
 
 
 def _training_advice(name: str, split: str) -> str:
-    way = "Take one that was trained on this very split (the same data, protocol and split.seed), or on other statements."
+    way = (
+        "Take one that was trained on this very split (the same data, protocol and split.seed), or on other statements."
+    )
     if name == STUDENT:
         way = "Take them out of the file of unlabelled statements."
     return f"the scores of '{split}' would tell what it remembers. {way}"

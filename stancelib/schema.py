@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stancelib.errors import DataError
 from stancelib.labels import LabelSet
-from stancelib.texts import is_cut, text_or_none
+from stancelib.texts import require_texts, text_or_none
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,15 +87,17 @@ class Statements:
             object.__setattr__(self, "ids", [str(i + 1) for i in range(len(self.texts))])
         sizes = {"targets": len(self.targets), "ids": len(self.ids)} | {k: len(v) for k, v in self.columns.items()}
         if self.label_ids is not None:
-            object.__setattr__(self, "label_ids", _checked_ids(self.label_ids, self.labels))
+            if self.labels is None:
+                raise DataError("label_ids are given without the labels that they refer to.")
+            object.__setattr__(self, "label_ids", self.labels.checked(self.label_ids))
             sizes["label_ids"] = len(self.label_ids)
         if self.places:
             sizes["places"] = len(self.places)
         for name, size in sizes.items():
             if size != len(self.texts):
                 raise DataError(f"column '{name}' has {size} rows, but there are {len(self.texts)} texts.")
-        _require_texts("statement", self.texts, (str,))
-        _require_texts("target", self.targets, (str, type(None)))
+        require_texts("statement", self.texts)
+        require_texts("target", self.targets, or_none=True)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -195,34 +197,6 @@ class Statements:
 def _listed(values: Iterable[Any]) -> Sequence[Any]:
     """A column by position; a pandas series would be asked by its index."""
     return values if isinstance(values, list | tuple) else list(values)
-
-
-def _checked_ids(label_ids: Any, labels: LabelSet | None) -> NDArray[np.int_]:
-    import numpy as np
-
-    ids = np.asarray(label_ids)
-    if labels is None:
-        raise DataError("label_ids are given without the labels that they refer to.")
-    if not len(ids):
-        return ids.astype(np.int_)
-    if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-        raise DataError(f"label_ids must be whole numbers in one dimension, got {ids.dtype} of shape {ids.shape}.")
-    if not 0 <= ids.min() <= ids.max() < len(labels):
-        wrong = next(i for i in ids.tolist() if not 0 <= i < len(labels))
-        raise DataError(
-            f"label_ids must be from 0 to {len(labels) - 1}, as there are {len(labels)} labels; got {wrong}."
-        )
-    return ids
-
-
-def _require_texts(name: str, values: Sequence[Any], allowed: tuple[type, ...]) -> None:
-    if not all(issubclass(kind, allowed) for kind in set(map(type, values))):
-        row = next(row for row, value in enumerate(values) if not isinstance(value, allowed))
-        wanted = "a string" if len(allowed) == 1 else "a string or None"
-        raise DataError(f"{name} {row + 1} must be {wanted}, got {values[row]!r}.")
-    for row, value in enumerate(values, start=1):
-        if value is not None and is_cut(value):
-            raise DataError(f"{name} {row} holds half of a character, as if cut in the middle of an emoji: {value!r}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from stancelib.errors import DataError
 
 
 def text_or_none(value: Any) -> str | None:
@@ -32,3 +35,24 @@ def mended(text: str) -> str:
 def folded(text: str) -> str:
     """The text by which two spellings are the same: case and the number of blanks don't count."""
     return " ".join(text.casefold().split())
+
+
+def require_texts(name: str, values: Sequence[Any], *, or_none: bool = False) -> None:
+    """Refuse values that are no texts.
+
+    Args:
+        name: What the values are, for the message.
+        values: In the order of the statements.
+        or_none: None is allowed too.
+
+    Raises:
+        DataError: If one is something else, or holds half of a character; the message has its number, from 1.
+    """
+    allowed = (str, type(None)) if or_none else (str,)
+    if not all(issubclass(kind, allowed) for kind in set(map(type, values))):
+        row = next(row for row, value in enumerate(values) if not isinstance(value, allowed))
+        wanted = "a string or None" if or_none else "a string"
+        raise DataError(f"{name} {row + 1} must be {wanted}, got {values[row]!r}.")
+    for row, value in enumerate(values, start=1):
+        if value is not None and is_cut(value):
+            raise DataError(f"{name} {row} holds half of a character, as if cut in the middle of an emoji: {value!r}.")
