@@ -42,6 +42,10 @@ def deal(units: Sequence[int], labels: Sequence[int], shares: Mapping[str, float
 
 
 def _draw(free: Mapping[str, Mapping[int, float]], content: Counter[int], rng: random.Random) -> str:
+    """The part that a unit goes to: one with room for it, the likelier the more; without any, the least overfull one.
+
+    Shares of a label are no whole numbers of rows, so half a row too little is room enough.
+    """
     room = {
         part: sum(n * max(places[label], 0.0) for label, n in content.items())
         for part, places in free.items()
@@ -49,9 +53,9 @@ def _draw(free: Mapping[str, Mapping[int, float]], content: Counter[int], rng: r
     }
     if any(room.values()):
         return rng.choices(list(room), list(room.values()))[0]
-    lack = {part: sum(n * places[label] for label, n in content.items()) for part, places in free.items()}
-    most = max(lack.values())
-    return rng.choice([part for part, value in lack.items() if value >= most - 1e-9])
+    left = {part: sum(n * places[label] for label, n in content.items()) for part, places in free.items()}
+    most = max(left.values())
+    return rng.choice([part for part, value in left.items() if value >= most - 1e-9])  # the same but for rounding
 
 
 class Forest:
