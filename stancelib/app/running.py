@@ -136,7 +136,7 @@ def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], re
         tracker=tracker,
         identity=identity,
         headline=evaluation.headline,
-        tags={name: choices[name] for name in ("model", "data", "split")} | {"data.digest": digest[:12]},
+        tags={group: choices[group] for group in ("model", "data", "split")} | {"data.digest": digest[:12]},
     )
     for part in evaluation.splits:
         one = spreads[f"{part}/{evaluation.headline}"]

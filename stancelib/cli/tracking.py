@@ -26,6 +26,7 @@ SHOWN = {  # metrics in the table of runs, and their column titles
     "test/macro_f1": "test F1",
     "perf/fit_seconds": "fit s",
 }
+PIPED_WIDTH = 240  # so that a run is a line for other programs
 STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
 
 
@@ -62,7 +63,7 @@ def runs(
         return
     metrics = [sort] if sort and sort not in SHOWN else []
     metrics += [name for name in SHOWN if any(name in row.metrics for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=out.is_terminal)
     table.add_column("run", ratio=1, min_width=24, overflow="fold")
     for name in ("status", "data", "started", "took"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
@@ -74,7 +75,7 @@ def runs(
         took = "" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"
         status = Text(row.status.lower(), style=STYLES.get(row.status, ""))
         table.add_row(Text(row.name), status, Text(row.data), started, took, *scores)
-    out.print(table, highlight=False)
+    out.print(table, highlight=False, width=None if out.is_terminal else PIPED_WIDTH)
 
 
 def _print_csv(rows: Sequence[RunRow]) -> None:
