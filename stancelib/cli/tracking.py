@@ -75,7 +75,7 @@ def runs(
         took = "" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"
         status = Text(row.status.lower(), style=STYLES.get(row.status, ""))
         table.add_row(Text(row.name), status, Text(row.data), started, took, *scores)
-    out.print(table, highlight=False, width=None if out.is_terminal else PIPED_WIDTH)
+    out.print(table, highlight=False, crop=False, width=None if out.is_terminal else PIPED_WIDTH)
 
 
 def _print_csv(rows: Sequence[RunRow]) -> None:
