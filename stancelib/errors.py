@@ -44,5 +44,5 @@ def require(module: str, extra: str) -> ModuleType:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of a sentence: ``; did you mean 'x'?`` for the closest valid name, a full stop if none is close."""
     by_folded = {candidate.casefold(): candidate for candidate in valid}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
     return f"; did you mean '{by_folded[close[0]]}'?" if close else "."

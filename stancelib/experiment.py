@@ -107,6 +107,8 @@ def run_experiment(
         corpus = prepared(corpus, split)
         check_data(corpus, model, evaluation.splits, journal)
         check_analyses(evaluation, corpus)
+        decision = decision or Decision()
+        decision.check(corpus.labels)
         describe(journal, corpus, {"model": family_of(model)} | interval_tags(evaluation), identity)
         if isinstance(model, Resumable):
             model.checkpoint_to(Path(folder) / CHECKPOINTS, resume=identity.resume)
@@ -114,7 +116,7 @@ def run_experiment(
         if not is_main_process():
             raise SystemExit(0)
         raw = _probabilities(model, corpus, evaluation.splits, journal)
-        temperature, rule = calibrate(corpus, raw, evaluation, decision or Decision())
+        temperature, rule = calibrate(corpus, raw, evaluation, decision)
         predictions, found = judged(corpus, raw, temperature, rule, evaluation)
         record_scores(journal, found, predictions)
         journal.metrics({"perf/fit_seconds": fit_seconds})

@@ -345,7 +345,7 @@ BAD_FILES = {
         "f.jsonl",
         change(0),
         ["evaluation.skip_labels=[none]"],
-        r".*unknown label 'none'; the labels are conditional-accept, propose, reject.*",
+        r".*evaluation.skip_labels names 'none', but the labels are conditional-accept, propose, reject.*",
     ),
     "left out by a missing column": (
         "f.jsonl",

@@ -6,6 +6,7 @@ import pytest
 
 from stancelib.bundle import load_bundle, save_bundle
 from stancelib.errors import ConfigError, DataError
+from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.intervals import clusters_of, intervals
 from stancelib.evaluation.metrics import Evaluation, precision_recall_f1
 from stancelib.experiment import Identity, evaluate_model, run_experiment
@@ -423,3 +424,18 @@ def test_labels_that_are_called_like_the_ends_of_another_ones_interval_keep_thei
     _, _, f1 = precision_recall_f1(said.statements.gold, said.label_ids, n_labels=3)
     assert [found[f"f1.{name}"] for name in labels] == pytest.approx(f1.tolist())
     assert found["f1_low.risk"] <= found["f1.risk"] <= found["f1_high.risk"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decision": Decision(costs={"reject": {"acept": 2.0}})}, "decision.costs names 'acept', but the labels are"),
+        ({"evaluation": Evaluation(skip_labels=("propos",))}, r"skip_labels names 'propos'.*did you mean 'propose'"),
+    ],
+)
+def test_a_label_that_there_is_not_is_named_before_anything_is_fitted(options, message, tmp_path, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(Tfidf, "fit", lambda *_, **__: fitted.append(1))
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(corpus=make_corpus(), model=Tfidf(), folder=tmp_path / "run", **options)
+    assert not fitted

@@ -19,7 +19,8 @@ def fit_temperature(gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64
         probabilities_NK: What the model said about them, shape (n_statements, n_labels).
 
     Returns:
-        Above 1 for a model that is too sure of itself, below 1 for one that is too shy; in [0.05, 20].
+        Above 1 for a model that is too sure of itself, below 1 for one that is too shy; in [0.05, 20]. Never below 1
+        where no answer is wrong: such statements can't tell how sure is too sure.
 
     References:
         Guo et al. (2017), On Calibration of Modern Neural Networks.
@@ -35,7 +36,8 @@ def fit_temperature(gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64
 
     found = minimize_scalar(loss, bounds=np.log(BOUNDS), method="bounded", options={"xatol": 1e-4})
     temperature = float(np.exp(found.x))
-    return temperature if loss(found.x) < loss(0.0) else 1.0
+    has_error = (probabilities_NK.argmax(axis=1) != gold).any()
+    return temperature if loss(found.x) < loss(0.0) and (has_error or temperature > 1) else 1.0
 
 
 def apply_temperature(probabilities_NK: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stancelib.errors import ConfigError, nearest
 from stancelib.labels import DEFINITIONS, LabelSet
 from stancelib.schema import Predictions, Statements
 
@@ -49,6 +50,14 @@ class Decision:
             if wrong := [(predicted, cost) for predicted, cost in row.items() if not 0 <= cost < math.inf]:
                 raise ValueError(f"costs.{gold}.{wrong[0][0]} must be finite and at least 0, got {wrong[0][1]}.")
 
+    def check(self, labels: LabelSet) -> None:
+        """Refuse a rule that doesn't fit the labels, before anything is trained.
+
+        Raises:
+            ConfigError: If the costs name a label that there isn't.
+        """
+        _costs_among(labels, self.costs or {})
+
     def fit(self, labels: LabelSet, gold: NDArray[np.int_], probabilities_NK: NDArray[np.float64]) -> FittedDecision:
         """Bind the rule to labels, and find the sets' thresholds on held-out statements.
 
@@ -67,8 +76,11 @@ class Decision:
 def _costs_among(labels: LabelSet, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """The costs of mistakes that can be made among the labels; see Decision for those that may name others."""
     absent = set(DEFINITIONS) - set(labels) if set(labels) <= set(DEFINITIONS) else set()
-    for name in (name for gold, row in costs.items() for name in (gold, *row) if name not in absent):
-        labels.id_of(name)
+    for name in (name for gold, row in costs.items() for name in (gold, *row)):
+        if name not in labels and name not in absent:
+            raise ConfigError(
+                f"decision.costs names {name!r}, but the labels are {', '.join(labels)}{nearest(name, labels)}"
+            )
     kept = {gold: row for gold, row in costs.items() if gold in labels}
     return {gold: {name: cost for name, cost in row.items() if name in labels} for gold, row in kept.items()}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from stancelib.errors import ConfigError
+from stancelib.errors import ConfigError, DataError
 from stancelib.models.base import Member, Model, Report, family_class, family_of, silent, training_labels
 from stancelib.schema import Statements
 
@@ -57,11 +57,20 @@ class Distil:
         self.extra = getattr(student, "extra", "")
 
     def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
-        """Draw the teacher's labels, then fit the student on them and on the labelled statements."""
+        """Draw the teacher's labels, then fit the student on them and on the labelled statements.
+
+        Raises:
+            DataError: If the teacher lacks a label.
+        """
         import numpy as np
 
         labels = training_labels(train)
         assert self.teacher is not None
+        if missing := [name for name in labels if name not in self.teacher.labels]:
+            raise DataError(
+                f"the teacher {self.teacher.name} doesn't know the label '{missing[0]}'; it knows "
+                f"{', '.join(self.teacher.labels)}. Take one that was trained on the same labels."
+            )
         source = self.unlabelled if self.unlabelled is not None else train
         probabilities = self.teacher.predict_proba(source, labels)
         draws = np.random.default_rng(self.seed).random((self.n_draws, len(source), 1))

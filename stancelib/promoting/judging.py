@@ -239,7 +239,7 @@ def _calibration(candidate: Candidate, highest: float, split: str) -> Iterator[C
         reason = f"{candidate.name} logged no {split}/ece; train it with that split in evaluation.splits."
         yield _missing("ece", required, reason)
     else:
-        too_high = "its probabilities are not what they claim; evaluation.calibrate=true may mend it."
+        too_high = "its probabilities are not what they claim; calibrate on more statements, or take another model."
         reason = too_high if found > highest + EXACT else ""
         yield Check(gate="ece", measured=f"{found:.4f}", required=required, reason=reason)
 

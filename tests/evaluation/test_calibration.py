@@ -40,3 +40,10 @@ def test_scaling_keeps_the_order_of_the_labels(temperature, seed):
     _, said = simulated(5, temperature=1.0, seed=seed)
     scaled = apply_temperature(said, temperature)
     assert (scaled.argsort(1) == said.argsort(1)).all()
+
+
+def test_statements_without_an_error_make_no_model_surer_of_itself():
+    gold = np.arange(20) % 2
+    said = np.where(np.eye(2)[gold] == 1, 0.6, 0.4)
+    assert fit_temperature(gold, said) == 1.0
+    assert fit_temperature(np.append(gold, 0), np.vstack([said, [[0.4, 0.6]]])) < 1

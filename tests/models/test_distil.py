@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from stancelib.errors import ConfigError
+from stancelib.errors import ConfigError, DataError
+from stancelib.labels import LabelSet
 from stancelib.models.base import Member
 from stancelib.models.distil import Distil
 from stancelib.models.prior import Prior
@@ -81,3 +82,10 @@ def test_a_student_from_elsewhere_is_not_saved(tmp_path):
 def test_no_draws_are_refused():
     with pytest.raises(ValueError, match="n_draws must be at least 1, got 0"):
         Distil(teacher=None, student=Prior(), n_draws=0)
+
+
+def test_a_teacher_of_other_labels_is_named():
+    corpus = make_corpus(LabelSet.of(("accept", "reject")))
+    teacher = Member(Tfidf().fit(corpus.split("train")), corpus.labels, name="runs/other")
+    with pytest.raises(DataError, match="the teacher runs/other doesn't know the label 'conditional-accept'"):
+        Distil(teacher=teacher, student=Tfidf()).fit(make_corpus().split("train"))
