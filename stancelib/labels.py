@@ -112,7 +112,7 @@ class LabelSet:
             raise DataError(
                 f"label_ids must be from 0 to {len(self) - 1}, as there are {len(self)} labels; got {wrong}."
             )
-        return found
+        return found.astype(np.int_, copy=False)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Label names for ids."""

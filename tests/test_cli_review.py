@@ -126,6 +126,7 @@ def test_a_take_back_leaves_no_split_of_an_earlier_one(cli, run, data, in_tmp):
     assert cli("review", run, "data=files", data, "-n", "2", "--no-noise").code == 0
     (in_tmp / "reviewed").mkdir()
     (in_tmp / "reviewed" / "validation.jsonl").write_text("of before")
+    (in_tmp / "reviewed" / "changes.csv").write_text("of before")
     assert cli("take-back", "review.csv", "--reviewer", "ada", "data=files", data, "--overwrite").code == 0
     assert [path.name for path in (in_tmp / "reviewed").iterdir()] == ["train.jsonl"]
 

@@ -100,8 +100,9 @@ def take_back(
             _write(Path(draft, f"{split}.jsonl"), columns)
         if done.changes:
             _write(Path(draft, CHANGES), done.columns())
-        for name in written:  # what an earlier take-back left
-            (output / name).unlink(missing_ok=True)
+        if (output / CHANGES).exists():  # what an earlier take-back left; without it, they are somebody else's
+            for name in written:
+                (output / name).unlink(missing_ok=True)
         for path in Path(draft).iterdir():
             path.replace(output / path.name)
     out.print(

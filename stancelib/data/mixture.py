@@ -53,7 +53,9 @@ def without_held_out(corpus: Corpus) -> Corpus:
     held_out = [part for split, part in corpus.splits.items() if split != TRAIN]
     if not corpus.auxiliary or not held_out:
         return corpus
-    clusters = near_duplicate_clusters(Statements.concatenate([*held_out, *(a.statements for a in corpus.auxiliary)]))
+    parts = [*held_out, *(task.statements for task in corpus.auxiliary)]  # which have label sets of their own
+    unlabelled = [replace(part, labels=None, label_ids=None) for part in parts]
+    clusters = near_duplicate_clusters(Statements.concatenate(unlabelled))
     start = sum(map(len, held_out))
     taken, auxiliary, findings = set(clusters[:start]), [], list(corpus.findings)
     for task in corpus.auxiliary:

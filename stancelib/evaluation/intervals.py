@@ -98,10 +98,10 @@ class ClusterSums:
         return replace(self, sums=self.sums[:, : len(self.names) ** 2])
 
     def _occurs_K(self) -> NDArray[np.bool_]:  # noqa: N802
-        """Whether a label is anywhere, as gold or as an answer."""
+        """Whether any statement has a label; answers don't count, so that it is the same for all models."""
         n_labels = len(self.names)
         counts_KK = self.sums[:, : n_labels**2].sum(axis=0).reshape(n_labels, n_labels)
-        occurs: NDArray[np.bool_] = counts_KK.sum(axis=0) + counts_KK.sum(axis=1) > 0
+        occurs: NDArray[np.bool_] = counts_KK.sum(axis=1) > 0
         return occurs
 
     def scores(self, totals_RD: NDArray[np.float64]) -> Scores:
@@ -118,7 +118,7 @@ class ClusterSums:
         hits_RK = np.einsum("rkk->rk", counts_RKK)
         predicted_RK, gold_RK = counts_RKK.sum(axis=1), counts_RKK.sum(axis=2)
         f1_RK = 2 * hits_RK / np.maximum(predicted_RK + gold_RK, 1e-12)
-        counted_RK = (predicted_RK + gold_RK > 0) | ~self._occurs_K()
+        counted_RK = (gold_RK > 0) | ~self._occurs_K()
         found: Scores = {"macro_f1": _mean_of(f1_RK, counted_RK)}
         if self.skip:
             kept = [label for label in range(n_labels) if label not in self.skip]

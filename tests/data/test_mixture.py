@@ -111,3 +111,10 @@ def test_bad_weights_are_refused(weights, message):
 def test_a_corpus_without_training_rows_teaches_nothing():
     with pytest.raises(DataError, match="corpus 'answers' has no training split; it has test"):
         mixture(main=make_corpus(), others={"answers": Corpus("answers", ANSWERS, {"test": answers().split("test")})})
+
+
+def test_others_may_have_more_labels_than_the_main_corpus():
+    many = LabelSet(tuple("abcde"))
+    train = Statements(list("vwxyz"), ["t"] * 5, many, many.encode(list("abcde")))
+    mixed = mixture(main=make_corpus(), others={"many": Corpus("many", many, {"train": train})})
+    assert len(without_held_out(mixed).auxiliary[0].statements) == 5

@@ -183,3 +183,11 @@ def test_rows_whose_group_is_blank_stand_alone_and_no_group_is_taken_for_a_row_n
     clusters = clusters_of(Statements([*"abcdef"], ["t"] * 6, columns={"group": groups}))
     assert len(set(clusters)) == 5
     assert clusters[3] == clusters[4]
+
+
+def test_a_label_that_is_only_answered_counts_as_0_in_every_resample():
+    said = answered([True] * 40, gold=[0, 1] * 20)
+    stray = said.probabilities.copy()
+    stray[0] = [0.01, 0.01, 0.98]
+    found = intervals(Predictions(said.statements, LABELS, stray), list(range(40)), n_resamples=200)
+    assert found["macro_f1"].high <= 2 / 3 + 1e-9
