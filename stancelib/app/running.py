@@ -100,13 +100,13 @@ def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], re
     """A run of each seed under a parent, which is gone on with or skipped like them where ``resume`` finds it."""
     from hydra.core.hydra_config import HydraConfig
 
-    from stancelib.recording import Identity, earlier_run
+    from stancelib.recording import Identity, earlier_run, prepared
     from stancelib.repeating import repeat_experiment
 
     resume = plain.pop("resume")
     choices, seeds = HydraConfig.get().runtime.choices, range(plain["seed"], plain["seed"] + plain["seeds"])
     parts = build(plain, choices, ("model", "split", "evaluation", "decision", "tracking", "data"))
-    digest = parts["data"].digest
+    digest = prepared(parts["data"], parts["split"]).digest  # of the first seed's splits
     folder = Path(HydraConfig.get().runtime.output_dir)
     earlier = earlier_run((folder, Path("runs")), plain, digest, tag="data.digest") if resume else None
     if earlier and earlier[1]:
