@@ -106,7 +106,7 @@ def recent_runs(
 
 def _direction(metric: str) -> str:
     name = metric.rpartition("/")[2].removesuffix("_low").removesuffix("_high")
-    is_better_low = name.startswith(LOWER_IS_BETTER) or name.endswith(("loss", "seconds"))
+    is_better_low = name.startswith(LOWER_IS_BETTER) or name.endswith(("loss", "seconds", "drop", "mib"))
     return "ASC" if is_better_low else "DESC"
 
 
