@@ -76,6 +76,8 @@ def recorded(folder: Path, name: str, tracker: Tracker, identity: Identity) -> I
             opened = Journal.reopen(folder) if identity.resume else Journal(folder, name=name, parent=identity.parent)
             with opened as journal:
                 tracker.attach(journal)
+                if identity.config:  # before all that may fail or be killed, so that `resume` finds the run
+                    record_config(journal, identity.config)
                 with SystemMetrics(journal):
                     yield journal, outcome
                 journal.metrics({"perf/wall_seconds": time.monotonic() - started})
@@ -132,7 +134,7 @@ def check_data(
 
 
 def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity: Identity) -> None:
-    """Parameters, tags, data sets and the configuration: everything that tells this run from another."""
+    """Parameters, tags and data sets: everything that tells this run from another."""
     config = identity.config
     identifying = {key: value for key, value in config.items() if key not in ("name", "tracking")}
     journal.params(flatten(identifying) or {"seed": identity.seed})
@@ -152,8 +154,6 @@ def describe(journal: Journal, corpus: Corpus, tags: Mapping[str, str], identity
             label_counts=label_counts(corpus)[part],
             protocol=corpus.protocol,
         )
-    if config:
-        record_config(journal, config)
 
 
 def record_config(journal: Journal, config: Mapping[str, Any]) -> None:

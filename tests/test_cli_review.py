@@ -127,8 +127,9 @@ def test_a_take_back_leaves_no_split_of_an_earlier_one(cli, run, data, in_tmp):
     (in_tmp / "reviewed").mkdir()
     (in_tmp / "reviewed" / "validation.jsonl").write_text("of before")
     (in_tmp / "reviewed" / "changes.csv").write_text("of before")
+    (in_tmp / "reviewed" / "gold.jsonl").write_text("mine")  # no split that take-back ever writes here
     assert cli("take-back", "review.csv", "--reviewer", "ada", "data=files", data, "--overwrite").code == 0
-    assert [path.name for path in (in_tmp / "reviewed").iterdir()] == ["train.jsonl"]
+    assert sorted(path.name for path in (in_tmp / "reviewed").iterdir()) == ["gold.jsonl", "train.jsonl"]
 
 
 def test_a_queue_that_excel_saved_is_read_in_its_encoding(cli, run, data, in_tmp):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stancelib.errors import ConfigError
+from stancelib.errors import ConfigError, DataError
 from stancelib.labels import DEFINITIONS, LabelSet
 
 NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=6, unique=True)
@@ -57,3 +57,15 @@ def test_known_labels_bring_their_definitions_along():
 def test_a_label_set_is_a_collection_of_its_names():
     labels = LabelSet(("a", "b"))
     assert (len(labels), list(labels), "a" in labels, "c" in labels) == (2, ["a", "b"], True, False)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int32", "uint64", "int64"])
+def test_ids_of_any_whole_type_become_those_of_the_library(kind):
+    found = LabelSet(tuple(f"l{i}" for i in range(30))).checked(np.array([0, 29, 20], dtype=kind))
+    assert (found.dtype, found.tolist()) == (np.int_, [0, 29, 20])  # 29 * 30 is beyond eight bits
+
+
+@pytest.mark.parametrize("ids", [[0.0, 1.0], [[0, 1]], ["a"], [True, False]])
+def test_what_are_no_ids_is_refused(ids):
+    with pytest.raises(DataError, match="label_ids must be whole numbers in one dimension"):
+        LabelSet(("a", "b")).checked(ids)

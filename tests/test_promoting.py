@@ -394,6 +394,13 @@ def test_intervals_that_a_run_has_made_narrow_for_itself_prove_nothing(intervals
     assert "at least 0.95 and 1,000 are needed" in verdict["pair accuracy"]
 
 
+@pytest.mark.parametrize("missing", ["level", "n_resamples"])
+def test_a_run_that_does_not_record_what_its_intervals_rest_on_is_refused_for_that(missing):
+    verdict = failed(replace(run(), **{missing: None}))
+    assert set(verdict) == {"target reliance", "pair accuracy", "gap to control"}
+    assert verdict["pair accuracy"].endswith("doesn't record what its intervals rest on; train it anew.")
+
+
 def test_slices_of_the_run_itself_have_floors_too():
     own = {"target in training/unseen": 0.45, "target in training/seen": None}
     assert failed(replace(run(), slices=own)) == {}

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from stancelib.errors import DataError
 from stancelib.experiment import run_experiment
 from stancelib.journal import read_events
 from stancelib.models.prior import Prior
@@ -148,6 +149,28 @@ def test_several_seeds_are_resumed_under_their_parent_and_skipped_once_finished(
     starts = [events(in_tmp / name, "start")[0] for name in folders]
     assert {start["parent"] for start in starts[1:]} == {starts[0]["uid"]}
     assert events(in_tmp / "s", "end")[-1]["status"] == "FINISHED"
+
+
+def test_a_seed_that_was_killed_before_its_data_were_read_is_gone_on_with(cli, in_tmp):
+    command = ("train", "model=prior", "tracking=none", "seeds=2", "hydra.run.dir=s")
+    assert cli(*command).code == 0
+    for name in ("s", "s/seed-1"):
+        lines = (in_tmp / name / "events.jsonl").read_text().splitlines(keepends=True)
+        kept = lines[:-1] if name == "s" else lines[:1]
+        (in_tmp / name / "events.jsonl").write_text("".join(kept))
+    shutil.rmtree(in_tmp / "s" / "seed-1" / "model")
+    assert cli(*command, "resume=true").code == 0
+    assert events(in_tmp / "s" / "seed-1", "end")[-1]["status"] == "FINISHED"
+
+
+def test_a_run_has_its_configuration_before_anything_can_fail(tmp_path):
+    def split(corpus):
+        raise DataError("no such luck")
+
+    identity = Identity(config={"seed": 0})
+    with pytest.raises(DataError):
+        run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "a", split=split, identity=identity)
+    assert earlier_run([tmp_path], {"seed": 0}, "d1") == (tmp_path / "a", False)
 
 
 def test_no_seeds_are_refused(cli):

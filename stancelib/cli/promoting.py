@@ -92,8 +92,8 @@ def _candidate(run: TrackedRun, name: str, split: str) -> Candidate:
         metrics=run.metrics,
         digest=run.digests.get(split, ""),
         predictions=read_predictions(str(path)) if path else None,
-        level=float(run.tags.get("interval.level", 0)),
-        n_resamples=int(run.tags.get("interval.resamples", 0)),
+        level=float(level) if (level := run.tags.get("interval.level")) else None,
+        n_resamples=int(n_resamples) if (n_resamples := run.tags.get("interval.resamples")) else None,
         slices={f"{row['slice']}/{row['value']}": row["result"] for row in rows},
     )
 

@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 
 from stancelib.data.rows import STANDARD, format_of
 from stancelib.errors import ConfigError, DataError, require
+from stancelib.texts import mended
 
 Row = Mapping[str, Any]
 
@@ -144,6 +145,15 @@ def _field(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
 
 
+def _readable(value: Any) -> Any:
+    """The value without halves of characters, which Parquet has no bytes for."""
+    if isinstance(value, str):
+        return mended(value)
+    if isinstance(value, list):
+        return [_readable(one) for one in value]
+    return {name: _readable(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
 def _other_columns(row: int, columns: Row, header: Sequence[str]) -> str:
     return (
         f"row {row} of the output has the columns {', '.join(columns)}, but the first row has {', '.join(header)}: "
@@ -165,7 +175,8 @@ def _parquet_writer(path: Path, types: Mapping[str, Any]) -> Iterator[Write]:
 
     def write(rows: Sequence[Row], like: Row | None = None) -> None:
         nonlocal writer, n_rows
-        first = list(rows) or ([like] if like else [])
+        rows = [{name: _readable(value) for name, value in row.items()} for row in rows]
+        first = rows or ([like] if like else [])
         if not first:
             return
         try:
@@ -173,7 +184,7 @@ def _parquet_writer(path: Path, types: Mapping[str, Any]) -> Iterator[Write]:
             if unknown := next((row for row in rows if row.keys() - set(writer.schema.names)), None):
                 raise DataError(_other_columns(n_rows + rows.index(unknown) + 1, unknown, writer.schema.names))
             n_rows += len(rows)
-            writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=writer.schema))
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=writer.schema))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
             raise DataError(f"a column changes its type, which Parquet doesn't allow: {error}. Write .jsonl.") from None
 

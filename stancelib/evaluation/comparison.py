@@ -248,14 +248,14 @@ def _differences(
     found, n_clusters = {}, len(sums[0].sums)
     for name in names:
         observed = float(whole[1][name][0] - whole[0][name][0])
-        extreme = int(np.sum(abs(swapped[name]) >= abs(observed) - 1e-12))
+        extreme = int(np.sum(~(abs(swapped[name]) < abs(observed) - 1e-12)))  # those without an answer count, too
         found[name] = Difference(
             name=name,
             first=float(whole[0][name][0]),
             second=float(whole[1][name][0]),
             interval=Interval(observed, *quantiles(drawn[name], tails(level, n_clusters))),
             p_value=(extreme + 1) / (n_permutations + 1),
-            detectable=detectable_difference(float(drawn[name].std()), n_clusters, level=level),
+            detectable=detectable_difference(float(np.nanstd(drawn[name])), n_clusters, level=level),
         )
     return found
 

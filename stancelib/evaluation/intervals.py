@@ -97,18 +97,17 @@ class ClusterSums:
         """The sums that scores of labels need; ``scores`` has no others then."""
         return replace(self, sums=self.sums[:, : len(self.names) ** 2])
 
-    def _occurs_K(self) -> NDArray[np.bool_]:  # noqa: N802
-        """Whether any statement has a label; answers don't count, so that it is the same for all models."""
+    def _counts_GK(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # noqa: N802
+        """Statements and answers of each label in each cluster, shape (n_clusters, n_labels)."""
         n_labels = len(self.names)
-        counts_KK = self.sums[:, : n_labels**2].sum(axis=0).reshape(n_labels, n_labels)
-        occurs: NDArray[np.bool_] = counts_KK.sum(axis=1) > 0
-        return occurs
+        counts_GKK = self.sums[:, : n_labels**2].reshape(-1, n_labels, n_labels)
+        return counts_GKK.sum(axis=2), counts_GKK.sum(axis=1)
 
     def scores(self, totals_RD: NDArray[np.float64]) -> Scores:
         """The scores of each row of totals, by name, arrays of shape (n_resamples,).
 
-        The mean over labels leaves out one that a resample has drawn no statement of; one that no statement has at all
-        counts as 0.
+        Of a label that a resample has drawn no statement of, recall and F1 are NaN, and the mean over labels leaves it
+        out; precision is NaN where it has drawn none with that answer. What no statement has at all counts as 0.
         """
         import numpy as np
 
@@ -118,7 +117,8 @@ class ClusterSums:
         hits_RK = np.einsum("rkk->rk", counts_RKK)
         predicted_RK, gold_RK = counts_RKK.sum(axis=1), counts_RKK.sum(axis=2)
         f1_RK = 2 * hits_RK / np.maximum(predicted_RK + gold_RK, 1e-12)
-        counted_RK = (gold_RK > 0) | ~self._occurs_K()
+        occur_K, answered_K = (counts_GK.sum(axis=0) > 0 for counts_GK in self._counts_GK())
+        counted_RK = (gold_RK > 0) | ~occur_K  # by gold alone, so that it is the same for all models
         found: Scores = {"macro_f1": _mean_of(f1_RK, counted_RK)}
         if self.skip:
             kept = [label for label in range(n_labels) if label not in self.skip]
@@ -132,14 +132,24 @@ class ClusterSums:
             found["log_loss"], found["brier"] = totals_RD[:, -1] / n, totals_RD[:, -2] / n
             found["ece"] = abs(bins[:, :N_BINS] - bins[:, N_BINS:]).sum(axis=1) / n
         for k, name in enumerate(self.names):
-            found[f"precision.{name}"] = hits_RK[:, k] / np.maximum(predicted_RK[:, k], 1e-12)
-            found[f"recall.{name}"] = hits_RK[:, k] / np.maximum(gold_RK[:, k], 1e-12)
-            found[f"f1.{name}"] = f1_RK[:, k]
+            precision = hits_RK[:, k] / np.maximum(predicted_RK[:, k], 1e-12)
+            found[f"precision.{name}"] = np.where((predicted_RK[:, k] > 0) | ~answered_K[k], precision, np.nan)
+            recall = hits_RK[:, k] / np.maximum(gold_RK[:, k], 1e-12)
+            found[f"recall.{name}"] = np.where(counted_RK[:, k], recall, np.nan)
+            found[f"f1.{name}"] = np.where(counted_RK[:, k], f1_RK[:, k], np.nan)
         return found
 
     def whole(self) -> Scores:
         """The scores on all statements, arrays of shape (1,)."""
         return self.scores(self.sums.sum(axis=0, keepdims=True))
+
+    def n_clusters_of(self, name: str) -> int:
+        """How many clusters a score rests on: those that hold its label, for precision as an answer; else all."""
+        measure, _, label = name.partition(".")
+        if label not in self.names:
+            return len(self.sums)
+        counts_GK = self._counts_GK()[measure == "precision"]
+        return int((counts_GK[:, self.names.index(label)] > 0).sum())
 
 
 def _mean_of(f1_RK: NDArray[np.float64], counted_RK: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -224,24 +234,18 @@ def intervals(
     drawn_scores = sums.scores(totals)
     outer = tails(level, len(sums.sums))
     corrected = _corrected(sums, value, drawn_scores, outer) if method == "bca" and len(sums.sums) > 1 else {}
-    return {
-        name: Interval(float(value[name][0]), *quantiles(drawn_scores[name], corrected.get(name, outer)))
-        for name in value
-    }
+    found = {}
+    for name in value:
+        low, high = quantiles(drawn_scores[name], corrected.get(name, outer))
+        found[name] = Interval(float(value[name][0]), exact_end(low, level, sums.n_clusters_of(name)), high)
+    return found
 
 
 class Ends(NamedTuple):
-    """Where an interval ends.
-
-    Args:
-        low: Quantile of the bootstrap distribution, in (0, 1).
-        high: Quantile, likewise.
-        least: The lower end of a share that is 1 in every resample.
-    """
+    """Where an interval ends: two quantiles of the bootstrap distribution, in (0, 1)."""
 
     low: float
     high: float
-    least: float
 
 
 def tails(level: float, n_clusters: int) -> Ends:
@@ -251,29 +255,36 @@ def tails(level: float, n_clusters: int) -> Ends:
     a few differ less than those that weren't seen. With a single cluster they are NaN.
 
     References:
-        Hesterberg (2015), What Teachers Should Know About the Bootstrap: the expanded percentile interval; Clopper,
-        Pearson (1934), The Use of Confidence or Fiducial Limits, on shares of 1.
+        Hesterberg (2015), What Teachers Should Know About the Bootstrap: the expanded percentile interval.
     """
     from scipy.special import ndtr, stdtrit
 
     if n_clusters < 2:
-        return Ends(math.nan, math.nan, math.nan)
+        return Ends(math.nan, math.nan)
     spread = math.sqrt(n_clusters / (n_clusters - 1)) * stdtrit(n_clusters - 1, (1 + level) / 2)
-    return Ends(float(ndtr(-spread)), float(ndtr(spread)), ((1 - level) / 2) ** (1 / n_clusters))
+    return Ends(float(ndtr(-spread)), float(ndtr(spread)))
 
 
-def quantiles(drawn: NDArray[np.float64], ends: Ends) -> tuple[float, float]:
-    """What lies at the two quantiles of the drawn scores; NaN where they are.
-
-    Scores that are 1 in every resample were drawn from clusters without an error, which says nothing about how many
-    there are elsewhere: the lower end is then that of an exact interval.
-    """
+def quantiles(drawn: NDArray[np.float64], ends: Ends) -> Ends:
+    """What lies at the two quantiles of the drawn scores; resamples that lack the score are left out."""
     import numpy as np
 
     if math.isnan(ends.low):
-        return math.nan, math.nan
-    low, high = map(float, np.quantile(drawn, (ends.low, ends.high)))
-    return (ends.least, high) if drawn.min() == drawn.max() == 1.0 else (low, high)
+        return ends
+    low, high = map(float, np.quantile(drawn[~np.isnan(drawn)], ends))
+    return Ends(low, high)
+
+
+def exact_end(low: float, level: float, n_clusters: int) -> float:
+    """The lower end of a share's interval; where that is 1, the end of an exact interval.
+
+    Resamples of clusters without an error hold none, which says nothing about how many there are elsewhere.
+
+    References:
+        Clopper, Pearson (1934), The Use of Confidence or Fiducial Limits.
+    """
+    is_one = low >= 1 - 1e-12
+    return float(((1 - level) / 2) ** (1 / n_clusters)) if is_one else low
 
 
 def _corrected(sums: ClusterSums, value: Scores, drawn: Scores, outer: Ends) -> dict[str, Ends]:
@@ -285,15 +296,15 @@ def _corrected(sums: ClusterSums, value: Scores, drawn: Scores, outer: Ends) -> 
     low = float(ndtri(outer.low))
     found = {}
     for name in value:
-        below = (np.sum(drawn[name] < value[name]) + 0.5 * np.sum(drawn[name] == value[name])) / len(drawn[name])
+        known, others = (scores[name][~np.isnan(scores[name])] for scores in (drawn, left_out))
+        below = (np.sum(known < value[name]) + 0.5 * np.sum(known == value[name])) / len(known)
         bias = ndtri(np.clip(below, 1e-6, 1 - 1e-6))
-        spread = left_out[name].mean() - left_out[name]
+        spread = others.mean() - others
         cubed, squared = (spread**3).sum(), (spread**2).sum()
         skew = cubed / (6 * squared**1.5) if squared > 0 else 0.0
         ends = [bias + low, bias - low]
         if all(skew * end < 1 for end in ends):
-            least, most = (float(ndtr(bias + end / (1 - skew * end))) for end in ends)
-            found[name] = Ends(least, most, outer.least)
+            found[name] = Ends(*(float(ndtr(bias + end / (1 - skew * end))) for end in ends))
     return found
 
 

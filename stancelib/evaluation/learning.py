@@ -217,7 +217,7 @@ def _interval(
 
     n, mean = len(values), float(np.mean(values))
     of_draws = float(np.var(values, ddof=1)) / n if n > 1 else 0.0
-    of_test = float(tested.var())
+    of_test = float(np.nanvar(tested))
     freedom = (of_draws + of_test) ** 2 * (n - 1) / of_draws**2 if of_draws else math.inf
     half = float(stdtrit(min(freedom, 1e6), (1 + level) / 2)) * math.sqrt(of_draws + of_test)
     return Interval(mean, max(within[0], mean - half), min(within[1], mean + half))

@@ -16,6 +16,7 @@ from stancelib.evaluation.intervals import (
     ClusterSums,
     Interval,
     clusters_of,
+    exact_end,
     quantiles,
     resampled_totals,
     tails,
@@ -215,8 +216,8 @@ class _Measure:
         numbers = [order[cluster] for cluster in clusters]
         sums = np.column_stack([np.bincount(numbers, weights=values) for values in (hits, totals)]).astype(float)
         (drawn,) = resampled_totals([sums], self.n_resamples, self.seed)
-        ends = quantiles(drawn[:, 0] / drawn[:, 1], tails(self.level, len(sums)))
-        return Interval(float(hits.sum() / totals.sum()), *ends)
+        low, high = quantiles(drawn[:, 0] / drawn[:, 1], tails(self.level, len(sums)))
+        return Interval(float(hits.sum() / totals.sum()), exact_end(low, self.level, len(sums)), high)
 
 
 def _probe_pairs(judge: Judge, own: Predictions, measure: _Measure) -> tuple[int, float | None, _Maybe, _Maybe]:

@@ -12,6 +12,7 @@ from stancelib.errors import DataError, nearest
 from stancelib.evaluation.comparison import Difference, compare
 from stancelib.evaluation.intervals import clusters_of
 from stancelib.evaluation.slices import slice_scores
+from stancelib.learned import BY_CHANCE
 from stancelib.promoting.gates import Gates
 from stancelib.schema import Predictions
 
@@ -19,7 +20,6 @@ BEHAVIOUR = "behaviour/"
 LEFT_OUT, EXACT = "nothing: left out", 1e-9
 JUDGED_ANEW = "judge the champion on these statements with rescore_champion: true in a policy of your own."
 ONE_CLUSTER = "it was taken on a single cluster of statements, so nobody knows how sure it is; score more data"
-BY_CHANCE = 0.05  # of the statements: what corpora hold twice
 LEAST_LEVEL, LEAST_RESAMPLES = 0.95, 1000
 PROBES = ("target_reliance", "pair_accuracy", "gap_to_control")
 
@@ -34,8 +34,8 @@ class Candidate:
         digest: Of the split that it was scored on; empty if it wasn't.
         predictions: Its labelled predictions of that split; None if there are none.
         n_learned: How many of their statements it has learned from; None if its model doesn't tell.
-        level: Of the intervals among its numbers.
-        n_resamples: That these intervals were taken from.
+        level: Of the intervals among its numbers; None if the run doesn't record it.
+        n_resamples: That these intervals were taken from; None likewise.
         slices: Results of its own table of slices, such as ``target in training/unseen``; None for too small ones.
     """
 
@@ -44,8 +44,8 @@ class Candidate:
     digest: str
     predictions: Predictions | None
     n_learned: int | None = None
-    level: float = 0.0
-    n_resamples: int = 0
+    level: float | None = None
+    n_resamples: int | None = None
     slices: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -251,16 +251,24 @@ def _probe(candidate: Candidate, name: str, bound: float) -> Iterator[Check]:
     if math.isnan(low):
         why = _why_not_probed(candidate, name) if math.isnan(value) else ONE_CLUSTER
         yield _missing(title, required, f"{why}, {_or_left_out(f'min_{name}')}")
-    elif candidate.level < LEAST_LEVEL or candidate.n_resamples < LEAST_RESAMPLES:
-        reason = (
-            f"its interval is one of level {candidate.level:g} from {candidate.n_resamples:,} resamples, and at least "
-            f"{LEAST_LEVEL:g} and {LEAST_RESAMPLES:,} are needed; train it with evaluation.level and "
-            "evaluation.n_resamples at their defaults."
-        )
-        yield _missing(title, required, reason)
+    elif too_weak := _too_weak(candidate):
+        yield _missing(title, required, too_weak)
     else:
         reason = "" if low > bound else _not_proved(candidate, name)
         yield Check(gate=title, measured=f"{value:.4f} [{low:.4f}, {high:.4f}]", required=required, reason=reason)
+
+
+def _too_weak(candidate: Candidate) -> str:
+    """Why the run's intervals prove nothing; empty where they do."""
+    level, n_resamples = candidate.level, candidate.n_resamples
+    if level is None or n_resamples is None:
+        return f"{candidate.name} doesn't record what its intervals rest on; train it anew."
+    if level >= LEAST_LEVEL and n_resamples >= LEAST_RESAMPLES:
+        return ""
+    return (
+        f"its interval is one of level {level:g} from {n_resamples:,} resamples, and at least {LEAST_LEVEL:g} and "
+        f"{LEAST_RESAMPLES:,} are needed; train it with evaluation.level and evaluation.n_resamples at their defaults."
+    )
 
 
 def _why_not_probed(candidate: Candidate, name: str) -> str:

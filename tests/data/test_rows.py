@@ -222,3 +222,10 @@ def test_a_wrong_encoding_is_named(tmp_path: Path, encoding: str, error: type[Ex
     (tmp_path / "d.csv").write_text("a,b\n1,2\n3", encoding="utf-8")
     with pytest.raises(error, match=message):
         list(read_rows(tmp_path / "d.csv", encoding=encoding))
+
+
+def test_half_a_character_does_not_stop_a_parquet_file(tmp_path: Path):
+    with write_rows(tmp_path / "o.parquet") as write:
+        write([{"text": "cut \ud83d", "tags": ["\ud83d", "b"], "more": {"a": "\udc00"}, "n": 1}])
+    (row,) = [row for _, row in read_rows(tmp_path / "o.parquet")]
+    assert row == {"text": "cut \ufffd", "tags": ["\ufffd", "b"], "more": {"a": "\ufffd"}, "n": 1}

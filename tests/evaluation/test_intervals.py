@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from stancelib.evaluation.intervals import Interval, clusters_of, intervals, tails, with_bounds
+from stancelib.evaluation.intervals import Interval, clusters_of, exact_end, intervals, tails, with_bounds
 from stancelib.evaluation.metrics import is_end, scores
 from stancelib.labels import LabelSet
 from stancelib.schema import Predictions, Statements
@@ -57,7 +57,7 @@ def test_intervals_of_few_clusters_are_wider_and_nearly_hold_too(truth, method, 
 def test_the_ends_move_out_with_fewer_clusters_and_to_the_plain_ones_with_many():
     spans = [tails(0.95, n_clusters) for n_clusters in (2, 5, 20, 100, 10**6)]
     assert [span.low for span in spans] == sorted(span.low for span in spans)
-    assert spans[-1] == pytest.approx((0.025, 0.975, 1.0), abs=1e-5)
+    assert spans[-1] == pytest.approx((0.025, 0.975), abs=1e-5)
     assert all(span.low + span.high == pytest.approx(1) for span in spans)
 
 
@@ -91,6 +91,24 @@ def test_a_label_that_a_resample_has_drawn_nothing_of_is_no_error():
 def test_a_label_that_no_statement_has_counts_as_0_in_every_resample():
     found = intervals(answered([True] * 40, gold=[0, 1] * 20), list(range(40)), n_resamples=100)
     assert found["macro_f1"] == Interval(pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_scores_of_a_label_rest_on_the_statements_that_have_it(method):
+    """Three answers without an error prove little, however many statements there are of other labels."""
+    said = answered([True] * 40, gold=[0] * 20 + [1] * 17 + [2] * 3)
+    found = intervals(said, list(range(40)), n_resamples=400, method=method)
+    for name in ("precision.c", "recall.c", "f1.c"):
+        assert found[name] == Interval(1.0, pytest.approx(0.025 ** (1 / 3)), 1.0)
+    assert found["recall.a"].low == pytest.approx(0.025 ** (1 / 20))
+
+
+def test_resamples_without_a_label_say_nothing_about_its_recall():
+    said = answered([True] * 37 + [True, True, False], gold=[0] * 20 + [1] * 17 + [2] * 3)
+    found = intervals(said, list(range(40)), n_resamples=2000)["recall.c"]
+    assert (found.value, found.high) == (pytest.approx(2 / 3), 1.0)
+    assert exact_end(1.0, 0.95, 3) == pytest.approx(0.025 ** (1 / 3))
+    assert exact_end(0.99, 0.95, 3) == 0.99
 
 
 def test_bca_is_defined_for_two_clusters():

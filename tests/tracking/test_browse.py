@@ -181,7 +181,17 @@ def test_the_ui_prints_a_link_that_works_and_stops_with_ctrl_c(uri, tmp_path):
         socket.create_connection(("127.0.0.1", port), timeout=1)
 
 
-@pytest.mark.parametrize("name", ["validation/log_loss", "test/ece_uncalibrated", "train/loss", "perf/fit_seconds"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "validation/log_loss",
+        "test/ece_uncalibrated",
+        "train/loss",
+        "perf/fit_seconds",
+        "test/noise_drop",
+        "perf/bundle_mib",
+    ],
+)
 def test_the_best_of_losses_and_seconds_is_the_lowest(uri, tmp_path, name):
     for value in (0.5, 0.9, 0.7):
         with Journal(tmp_path / "runs" / str(value), name=str(value)) as journal:
