@@ -30,15 +30,21 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def options() -> dict[str, dict[str, str]]:
-    """Every config group with its options and their first comment line."""
+def options(folder: Path | None = None) -> dict[str, dict[str, str]]:
+    """Every config group with its options and their first comment line; also those of a folder of the user's own."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(config_dir().rglob("*.yaml")):
-        group = path.parent.relative_to(config_dir()).as_posix()
-        if group not in (".", "hydra"):
-            first = path.read_text(encoding="utf-8").partition("\n")[0]
-            found.setdefault(group, {})[path.stem] = first.removeprefix("#").strip()
+    for place in _places(folder):
+        for path in sorted(place.rglob("*.yaml")):
+            group = path.parent.relative_to(place).as_posix()
+            if group not in (".", "hydra"):
+                first = path.read_text(encoding="utf-8").partition("\n")[0]
+                comment = first.removeprefix("#").strip() if first.startswith("#") else ""
+                found.setdefault(group, {}).setdefault(path.stem, comment)
     return found
+
+
+def _places(folder: Path | None) -> list[Path]:
+    return [config_dir(), *([folder] if folder else [])]
 
 
 def check_components(config: Mapping[str, Any], choices: Mapping[str, str]) -> None:
@@ -158,13 +164,16 @@ def _title(build: Callable[..., Any]) -> str:
     return f"'{build.__name__}'"
 
 
-def explain(message: str, *, keys: Callable[[], Mapping[str, Any]], malformed: Callable[[], str]) -> str:
+def explain(
+    message: str, *, keys: Callable[[], Mapping[str, Any]], malformed: Callable[[], str], folder: Path | None = None
+) -> str:
     """Hydra's message of several lines as one sentence with the nearest valid name.
 
     Args:
         message: What Hydra said.
         keys: All keys there are, with their values; called where a key is unknown.
         malformed: The override that Hydra's grammar refuses; called where there is one.
+        folder: Options of the user's own beside the shipped ones.
     """
     first, *rest = [line.strip() for line in message.splitlines() if line.strip()] or ["the configuration is not valid"]
     if match := re.search(r"Could not override '([^']+)'", message):
@@ -179,12 +188,20 @@ def explain(message: str, *, keys: Callable[[], Mapping[str, Any]], malformed: C
         return f"{match[3]} must be {OMEGACONF_TYPES.get(match[2], match[2])}, got {match[1].removeprefix('Value ')}."
     if match := re.search(r"(?:Could not find|In .*: Could not find) '([\w-]+)/([^']+)'", message):
         group, option = match[1], match[2]
-        valid = options().get(group, {})
-        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}"
+        valid = options(folder).get(group, {})
+        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}{_own(folder)}"
+    if match := re.search(r"Cannot find primary config '([^']+)'", message):
+        names = [path.stem for place in _places(folder) for path in sorted(place.glob("*.yaml"))]
+        listed = f"{', '.join(names)}{nearest(match[1], names)}"
+        return f"there is no configuration '{match[1]}' to start from (-cn); there is {listed}{_own(folder)}"
     lines = [line for line in rest if not line.startswith(("full_key", "object_type", "See https"))]
     if match := re.search(r"full_key: (\S+)", message):
         return f"{match[1]}: {lines[-1] if lines else first}"
     return " ".join([first, *lines[:2]])
+
+
+def _own(folder: Path | None) -> str:
+    return "" if folder else " A folder with options of your own is named with -cd <folder>."
 
 
 def _explain_key(key: str, known: Mapping[str, Any]) -> str:

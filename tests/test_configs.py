@@ -203,7 +203,7 @@ BAD_CONFIGS = {
     ),
     "config folder that is not there": (
         ["-cd", "nowhere", "-cn", "x"],
-        r"Additional config directory '.*nowhere' not found",
+        r"there is no folder 'nowhere' to take options from \(-cd\)\.",
     ),
     "label of no statement": (
         ["data.labels=[reject,propse]"],

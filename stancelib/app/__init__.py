@@ -6,5 +6,6 @@ This folder alone imports Hydra, and all ``instantiate`` calls are in ``composin
 from stancelib.app.composing import compose
 from stancelib.app.running import evaluate, read_corpus, train
 from stancelib.app.sizing import curve
+from stancelib.app.sources import Sources
 
-__all__ = ["compose", "curve", "evaluate", "read_corpus", "train"]
+__all__ = ["Sources", "compose", "curve", "evaluate", "read_corpus", "train"]

@@ -1,4 +1,4 @@
-"""From overrides to checked components: what of Hydra is used, and its errors in one sentence."""
+"""From overrides to checked components."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from stancelib.app.overriding import malformed, open_mappings
+from stancelib.app.overriding import open_mappings
+from stancelib.app.sources import Sources, composed, plain_errors
 from stancelib.errors import ConfigError, MissingExtraError, nearest, require
-from stancelib.options import COMPONENTS, check_components, config_dir, explain, flat_items, options
+from stancelib.options import COMPONENTS, check_components
 
 MAX_SEED = 2**32  # what numpy and scikit-learn take is below it
 
@@ -33,20 +34,24 @@ class TrainConfig:
     seeds: int = 1
 
 
-def compose(overrides: Sequence[str], parts: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def compose(
+    overrides: Sequence[str], parts: Sequence[str], sources: Sources | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Some components of a composed configuration, and the whole of it as plain containers.
+
+    Args:
+        overrides: As for ``train``.
+        parts: The groups to build.
+        sources: Where options of the user's own are; None for the shipped ones alone.
 
     Raises:
         ConfigError: If the configuration can't be composed or doesn't fit the components.
     """
     require("hydra", "train")
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
+    sources = sources or Sources()
     register()
-    with plain_errors(overrides):
-        with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            config = hydra_compose("train", overrides=open_mappings(overrides), return_hydra_config=True)
+    with plain_errors(overrides, sources):
+        config = composed(open_mappings(overrides), sources, with_hydra=True)
         choices = dict(config.hydra.runtime.choices)
         plain = resolved(config)
     return build(plain, choices, parts), plain
@@ -108,48 +113,6 @@ def _check_installed(model: Any, choice: str) -> None:
             f"Run: pip install 'stancelib[{extra},offline]', or take model=tfidf.",
             name=extra,
         )
-
-
-class plain_errors:  # noqa: N801 - reads as a statement: with plain_errors(…)
-    """Turns the exceptions of Hydra, OmegaConf and YAML into one ConfigError sentence."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.arguments = arguments
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-        from yaml import MarkedYAMLError
-
-        if isinstance(error, MarkedYAMLError) and (place := error.problem_mark):
-            raise ConfigError(f"{place.name} line {place.line + 1} can't be read: {error.problem}.") from error
-        bad_group = isinstance(error, ValueError) and "Config group override must be" in str(error)
-        if bad_group or isinstance(error, HydraException | OmegaConfBaseException):
-            assert error is not None
-            sentence = explain(
-                f"{error}\n{error.__cause__ or ''}",
-                keys=lambda: _items(self.arguments),
-                malformed=lambda: malformed(self.arguments),
-            )
-            raise ConfigError(sentence) from error
-
-
-def _items(arguments: Sequence[str]) -> dict[str, Any]:
-    """The keys that the chosen options have, with their values, for suggestions."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    chosen = [a for a in arguments if a.partition("=")[2] in options().get(a.partition("=")[0], {})]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        plain = OmegaConf.to_container(hydra_compose("train", overrides=chosen), resolve=False)
-    assert isinstance(plain, dict)
-    return {key: value for key, value in flat_items({str(k): v for k, v in plain.items()}) if not key.endswith("_")}
 
 
 @lru_cache(maxsize=1)

@@ -23,14 +23,7 @@ def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[s
         ConfigError: In one sentence, where that parser would show its usage: an unknown flag, one without its value, or
             two that exclude each other.
     """
-    from hydra._internal.utils import get_args_parser
-
-    def refuse(message: str) -> None:
-        raise ConfigError(f"{message}. `stancelib train --help` shows how it is used.")
-
-    parser: Any = get_args_parser()
-    parser.error = refuse
-    known, apart = parser.parse_known_args(list(arguments))
+    known, apart = known_arguments(arguments)
     for flag in apart:
         if flag.startswith("-"):
             name, _, value = flag.lstrip("-").partition("=")
@@ -41,6 +34,23 @@ def parsed_arguments(arguments: Sequence[str], *, keys: Sequence[str]) -> list[s
         raise ConfigError("--cfg shows a single configuration; leave -m out, and give every key one value.")
     overrides = [*known.overrides, *apart]
     return [*open_mappings(overrides), *(argument for argument in arguments if argument not in overrides)]
+
+
+def known_arguments(arguments: Sequence[str]) -> tuple[Any, list[str]]:
+    """What Hydra's parser makes of the arguments of ``train``, and what it doesn't know.
+
+    Raises:
+        ConfigError: In one sentence, where that parser would show its usage.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> None:
+        raise ConfigError(f"{message}. `stancelib train --help` shows how it is used.")
+
+    parser: Any = get_args_parser()
+    parser.error = refuse
+    known, apart = parser.parse_known_args(list(arguments))
+    return known, apart
 
 
 def open_mappings(overrides: Sequence[str]) -> list[str]:

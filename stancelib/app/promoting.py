@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.app.composing import build, plain_errors
+from stancelib.app.composing import build
+from stancelib.app.sources import Sources, composed, plain_errors
 from stancelib.errors import ConfigError, nearest, require
 from stancelib.options import config_dir
 
@@ -83,19 +83,14 @@ def _check_option(name: str, folder: Path | None) -> None:
 
 def _gates(name: str, values: Sequence[str], folder: Path | None) -> Gates:
     require("hydra", "train")
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     from stancelib.promoting import Gates
 
     given = [f"+{GROUP}={name}", *(f"++{GROUP}.{value}" for value in values)]  # unknown ones are told of by `build`
-    if folder:
-        given.append(f"hydra.searchpath=[{json.dumps(f'file://{folder.resolve()}', ensure_ascii=False)}]")
-    with plain_errors(values):
-        with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            config = hydra_compose(None, overrides=given)
-        plain = OmegaConf.to_container(config, resolve=True)
+    sources = Sources(folder, None)
+    with plain_errors(values, sources):
+        plain = OmegaConf.to_container(composed(given, sources), resolve=True)
     assert isinstance(plain, dict)
     parts = {str(key): value for key, value in plain.items()}
     gates = build({GROUP: parts.get(GROUP)}, {GROUP: name}, (GROUP,))[GROUP]

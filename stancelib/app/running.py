@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.app.composing import TrainConfig, build, compose, plain_errors, register, resolved
+from stancelib.app.composing import TrainConfig, build, compose, register, resolved
 from stancelib.app.overriding import parsed_arguments, warn_unused
+from stancelib.app.sources import Sources, plain_errors
 from stancelib.data.cleaning import raise_errors
 from stancelib.errors import ConfigError, DataError, require
 from stancelib.journal import is_main_process, n_processes
@@ -53,6 +54,7 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
     """
     hydra = require("hydra", "train")
     arguments = parsed_arguments(arguments, keys=[*TrainConfig.__dataclass_fields__])
+    sources = Sources.of(arguments)
     register()
     before, process, failures = sys.argv, os.getpid(), list[Exception]()
     if not is_main_process():  # which says all there is to say
@@ -74,7 +76,7 @@ def train(arguments: Sequence[str], *, show: Callable[..., None], report: Callab
     sys.argv = ["stancelib train", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole; the command line shows one sentence of them
     try:
-        with plain_errors(arguments):
+        with plain_errors(arguments, sources):
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="train")(job)()
             for failure in failures[1:]:
                 logger.error("%s", failure)
@@ -220,7 +222,7 @@ def _overrides() -> list[str]:
 
 def _command() -> str:
     """The command line as Markdown, for the top of the run's page."""
-    return f"```\n{shlex.join(['stancelib', 'train', *_overrides()])}\n```"
+    return f"```\n{shlex.join(['stancelib', 'train', *Sources.of_job().arguments, *_overrides()])}\n```"
 
 
 def _leave_no_trace() -> None:
@@ -255,7 +257,12 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
 
 
 def evaluate(
-    source: str, overrides: Sequence[str], *, folder: Path | None = None, note: str = ""
+    source: str,
+    overrides: Sequence[str],
+    *,
+    folder: Path | None = None,
+    note: str = "",
+    sources: Sources | None = None,
 ) -> tuple[Result, Evaluation]:
     """Score a trained model on the corpus of a composed configuration.
 
@@ -264,6 +271,7 @@ def evaluate(
         overrides: As for ``train``; model and split are not used, and the data keep the splits they came with.
         folder: The run folder; None makes a new one below ``runs/``.
         note: Markdown for the top of the run's page.
+        sources: Where options of the user's own are.
 
     Raises:
         ConfigError: If the configuration can't be composed or doesn't fit the components.
@@ -272,7 +280,7 @@ def evaluate(
     from stancelib.inference import load
     from stancelib.recording import Identity
 
-    parts, plain = compose(overrides, ("evaluation", "tracking", "data"))
+    parts, plain = compose(overrides, ("evaluation", "tracking", "data"), sources)
     warn_unused(overrides, UNUSED, "an evaluation")
     for unused in ("model", "split", "decision", "resume", "seeds"):
         del plain[unused]
@@ -296,13 +304,13 @@ def new_run_folder() -> Path:
     return Path("runs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{uuid.uuid4().hex[:6]}"
 
 
-def read_corpus(overrides: Sequence[str]) -> tuple[Corpus, Any]:
+def read_corpus(overrides: Sequence[str], sources: Sources | None = None) -> tuple[Corpus, Any]:
     """The corpus of a composed configuration after its split, and the model that would be trained on it.
 
     Raises:
         DataError: If it can't be split; the message has what is wrong with its rows, too.
     """
-    parts, _ = compose(overrides, ("model", "split", "data"))
+    parts, _ = compose(overrides, ("model", "split", "data"), sources)
     try:
         return parts["split"](parts["data"]), parts["model"]
     except DataError as error:

@@ -11,6 +11,7 @@ from stancelib.app.overriding import warn_unused
 from stancelib.app.running import new_run_folder, run_name
 
 if TYPE_CHECKING:
+    from stancelib.app.sources import Sources
     from stancelib.models.base import Report
     from stancelib.sizing import CurveResult
 
@@ -31,6 +32,7 @@ def curve(
     report: Report,
     folder: Path | None = None,
     note: str = "",
+    sources: Sources | None = None,
 ) -> CurveResult:
     """Fit the model of a configuration on growing shares of its training split, and record the curve as a run.
 
@@ -41,6 +43,7 @@ def curve(
         report: Called with the progress over all fits.
         folder: The run folder; None makes a new one below ``runs/``.
         note: Markdown for the top of the run's page.
+        sources: Where options of the user's own are.
 
     Raises:
         ConfigError: If the configuration can't be composed, doesn't fit the components, or no curve can be made of it.
@@ -50,7 +53,7 @@ def curve(
     from stancelib.sizing import run_learning_curve
 
     check_sizes(fractions, range(n_draws))  # before any data are read
-    parts, plain = compose(overrides, ("model", "split", "evaluation", "tracking", "data"))
+    parts, plain = compose(overrides, ("model", "split", "evaluation", "tracking", "data"), sources)
     warn_unused(overrides, UNUSED, "a learning curve")
     for unused in ("decision", "resume", "seeds"):
         del plain[unused]

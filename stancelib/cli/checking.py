@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancelib.cli.console import err, out
+from stancelib.cli.console import ConfigDir, ConfigName, err, out
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,17 +23,19 @@ def register(app: typer.Typer) -> None:
 
 def check(
     overrides: Annotated[list[str] | None, typer.Argument(help="Data, split and model as for train.")] = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = "train",
 ) -> None:
     """Check a corpus before training and summarise it; exit code 2 if it has errors.
 
     Example: stancelib check data=files data.path=mine.csv
     """
-    from stancelib.app import read_corpus
+    from stancelib.app import Sources, read_corpus
     from stancelib.data.cleaning import check_corpus
     from stancelib.data.summary import summarise
 
     with err.status("reading and checking"):
-        corpus, model = read_corpus(overrides or [])
+        corpus, model = read_corpus(overrides or [], Sources(config_dir, config_name))
         findings = check_corpus(corpus, needs_target=model.uses_target)
         summary = summarise(corpus) if any(map(len, corpus.splits.values())) else None
     if summary:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
 from stancelib.errors import BundleError, ConfigError, DataError, MissingExtraError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from stancelib.schema import Progress
 
+ConfigDir = Annotated[
+    Path | None, typer.Option("-cd", "--config-dir", help="Folder with options of your own, <group>/<name>.yaml.")
+]
+ConfigName = Annotated[str, typer.Option("-cn", "--config-name", help="Primary config, of that folder or shipped.")]
 out = Console()
 err = Console(stderr=True)
 USERS_MISTAKES = (ConfigError, DataError, BundleError, MissingExtraError)

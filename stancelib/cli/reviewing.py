@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stancelib.cli.console import FitBar, err, out, refuse_existing, show_warnings
+from stancelib.cli.console import ConfigDir, ConfigName, FitBar, err, out, refuse_existing, show_warnings
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="The data, as for train: data=files data.path=x.csv")]
 N_FOLDS = 5
@@ -34,13 +34,15 @@ def review(
     noise: Annotated[
         bool, typer.Option(help="Rank likely mislabelled rows too, by cross-validating model=tfidf or another family.")
     ] = True,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = "train",
 ) -> None:
     """Queue the statements most worth a second look: uncertain, likely mislabelled, unlike the others.
 
     Likely mislabelled is what a family fitted on the other statements disagrees with: model=tfidf takes seconds, and
     model=cross_encoder finds more in many minutes. Example: stancelib review runs/…/model data=statements -o review.csv
     """
-    from stancelib.app import compose
+    from stancelib.app import Sources, compose
     from stancelib.data.cleaning import raise_errors
     from stancelib.evaluation.label_noise import label_noise
     from stancelib.experiment import with_labels_of
@@ -52,7 +54,7 @@ def review(
     show_warnings()
     overrides = overrides or []
     family = [] if any(override.startswith("model=") for override in overrides) else ["model=tfidf"]
-    parts, _ = compose([*family, *overrides], ("model", "data"))
+    parts, _ = compose([*family, *overrides], ("model", "data"), Sources(config_dir, config_name))
     bar = FitBar()
     try:
         loaded = load(model)
@@ -77,12 +79,14 @@ def take_back(
         bool, typer.Option("--overwrite", help="Replace what an earlier take-back left there.")
     ] = False,
     encoding: Annotated[str, typer.Option(help="Of the queue; Excel often writes cp1252.")] = "utf-8",
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = "train",
 ) -> None:
     """Take reviewed labels back: a corrected corpus and a record of every change.
 
     Example: stancelib take-back review.csv --reviewer ada data=statements
     """
-    from stancelib.app import compose
+    from stancelib.app import Sources, compose
     from stancelib.data.cleaning import raise_errors
     from stancelib.reviewing import take_back as read_back
     from stancelib.schema import SPLITS
@@ -90,7 +94,7 @@ def take_back(
     written = [*(f"{split}.jsonl" for split in SPLITS), CHANGES]
     for name in written:
         refuse_existing(output / name, overwrite=overwrite, other="folder")
-    parts, _ = compose(overrides or [], ("data",))
+    parts, _ = compose(overrides or [], ("data",), Sources(config_dir, config_name))
     raise_errors(parts["data"].findings)
     done = read_back(parts["data"], reviewed, reviewer=reviewer, encoding=encoding)
     output.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancelib.cli.console import FitBar, err, out, show_warnings
+from stancelib.cli.console import ConfigDir, ConfigName, FitBar, err, out, show_warnings
 from stancelib.cli.training import show_fact
 from stancelib.errors import ConfigError
 
@@ -34,24 +34,29 @@ def curve(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Run folder. Default: a new one below runs.")
     ] = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = "train",
 ) -> None:
     """Fit on growing shares of the training split, to see how much more data would help.
 
     Scored on validation alone. Example: stancelib curve model=tfidf data=statements --draws 5
     """
+    from stancelib.app import Sources
     from stancelib.app import curve as run
 
     show_warnings()
-    command = shlex.join(["stancelib", "curve", *(overrides or []), "--fractions", fractions, "--draws", str(draws)])
+    overrides, sources = overrides or [], Sources(config_dir, config_name)
+    given = [*sources.arguments, *overrides, "--fractions", fractions, "--draws", str(draws)]
     bar = FitBar()
     try:
         result = run(
-            overrides or [],
+            overrides,
             fractions=[_fraction(text) for text in fractions.split(",")],
             n_draws=draws,
             report=bar.report,
             folder=output,
-            note=f"```\n{command}\n```",
+            note=f"```\n{shlex.join(['stancelib', 'curve', *given])}\n```",
+            sources=sources,
         )
     finally:
         bar.stop()

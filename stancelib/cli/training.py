@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancelib.cli.console import FitBar, err, out, scores_table, show_warnings
+from stancelib.cli.console import ConfigDir, ConfigName, FitBar, err, out, scores_table, show_warnings
 
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RAW = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
+HELP = {"--help", "-h"}
 USAGE = r"[bold]stancelib train[/bold] \[key=value …] \[-m] \[-cd DIR] \[-cn NAME] \[--cfg job]"
 EXAMPLES = {
     "stancelib train": "the shipped corpus, the default model",
@@ -38,8 +39,8 @@ def register(app: typer.Typer) -> None:
 
 def train(context: typer.Context) -> None:
     """Fit a model; everything behind ``train`` goes to Hydra."""
-    if {"--help", "-h"} & set(context.args):
-        _help()
+    if HELP & set(context.args):
+        _help(_own_folder([one for one in context.args if one not in HELP]))
         return
     from stancelib.app import train as run
 
@@ -67,6 +68,8 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Run folder. Default: a new one below runs.")
     ] = None,
+    config_dir: ConfigDir = None,
+    config_name: ConfigName = "train",
 ) -> None:
     """Score a trained model on a corpus and log the run.
 
@@ -74,15 +77,16 @@ def evaluate(
     """
     import shlex
 
+    from stancelib.app import Sources
     from stancelib.app import evaluate as run
 
     show_warnings()
-    overrides = [*(overrides or [])]
+    overrides, sources = [*(overrides or [])], Sources(config_dir, config_name)
     if split:
         overrides.append(f"evaluation.splits=[{','.join(split)}]")
-    command = shlex.join(["stancelib", "evaluate", model, *overrides])
+    command = shlex.join(["stancelib", "evaluate", model, *sources.arguments, *overrides])
     with err.status("evaluating"):
-        result, evaluation = run(model, overrides, folder=output, note=f"```\n{command}\n```")
+        result, evaluation = run(model, overrides, folder=output, note=f"```\n{command}\n```", sources=sources)
     _show(result, evaluation)
 
 
@@ -122,7 +126,16 @@ def show_fact(name: str, value: str) -> None:
     out.print(value, markup=False, highlight=False, soft_wrap=True)
 
 
-def _help() -> None:
+def _own_folder(arguments: list[str]) -> Path | None:
+    """The folder of options that stands beside ``--help``; without one, Hydra isn't needed."""
+    if not arguments:
+        return None
+    from stancelib.app import Sources
+
+    return Sources.of(arguments).folder
+
+
+def _help(folder: Path | None) -> None:
     from rich.table import Table
 
     from stancelib.options import COMPONENTS, config_dir, options
@@ -135,7 +148,7 @@ def _help() -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    for group, choices in options().items():
+    for group, choices in options(folder).items():
         if group not in COMPONENTS:  # such as the gates of `stancelib promote`
             continue
         table.add_section()
