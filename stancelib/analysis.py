@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from stancelib import __version__
-from stancelib.errors import ConfigError, DataError, nearest
+from stancelib.errors import DataError
 from stancelib.evaluation.behaviour import Behaviour, judge_suite
 from stancelib.evaluation.cases import Capability, load_suite
 from stancelib.evaluation.faithfulness import faithfulness
@@ -126,9 +126,7 @@ def check_analyses(evaluation: Evaluation, corpus: Corpus) -> None:
         DataError: If a split lacks a column to slice by, or a file of cases is missing or breaks a rule.
     """
     wanted, labels = evaluation.analyses, corpus.labels
-    if unknown := [name for name in evaluation.skip_labels if name not in labels]:
-        known = f"{', '.join(labels)}{nearest(unknown[0], labels)}"
-        raise ConfigError(f"evaluation.skip_labels names {unknown[0]!r}, but the labels are {known}")
+    labels.require(evaluation.skip_labels, "evaluation.skip_labels")
     for split in evaluation.splits:
         for name in wanted.slices or ():
             corpus.split(split).column(name)

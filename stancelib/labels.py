@@ -25,6 +25,8 @@ DEFINITIONS = {
     "none": "mentions the target but takes no position on it",
 }
 
+BOOLEANS = "YAML reads bare yes, no, on and off as booleans: put label names in quotes."
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
@@ -46,10 +48,7 @@ class LabelSet:
             raise ConfigError(f"a label set needs at least 2 labels, got {list(self.names)}.")
         for name in self.names:
             if not isinstance(name, str) or not name.strip():
-                raise ConfigError(
-                    f"labels must be non-empty strings, got {name!r}. YAML reads bare yes, no, on and off as booleans: "
-                    "put label names in quotes."
-                )
+                raise ConfigError(f"labels must be non-empty strings, got {name!r}. {BOOLEANS}")
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ConfigError(f"label {repeated[0]!r} is listed more than once.")
         if unknown := sorted(set(self.definitions) - set(self.names)):
@@ -84,6 +83,22 @@ class LabelSet:
             raise ConfigError(
                 f"unknown label {name!r}; the labels are {', '.join(self.names)}{nearest(str(name), self.names)}"
             ) from None
+
+    def require(self, names: Iterable[str], where: str) -> None:
+        """Refuse names that are no label's.
+
+        Args:
+            names: As somebody gave them.
+            where: The option that holds them, for the message.
+
+        Raises:
+            ConfigError: At the first one; the message suggests the nearest label.
+        """
+        for name in names:
+            if name not in self.names:
+                hint = f" {BOOLEANS}" if name in ("true", "false") else ""
+                known = f"{', '.join(self.names)}{nearest(str(name), self.names)}"
+                raise ConfigError(f"{where} names {name!r}, but the labels are {known}{hint}")
 
     def encode(self, names: Sequence[str]) -> NDArray[np.int_]:
         """Label ids, shape (n,)."""

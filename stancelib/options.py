@@ -88,13 +88,20 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
                 _check_component(item, f"{key}.{name}.{item_name}", file)
         elif name in hints:
             _check_type(f"{key}.{name}", value, hints[name], file)
-            if hints[name] is float and isinstance(node, dict):
-                node[name] = float(value)
+            if isinstance(node, dict):
+                node[name] = _normal(value, hints[name])
     for name, parameter in parameters.items():
         if name not in node and parameter.default is parameter.empty and not node.get("_partial_"):
             raise ConfigError(
                 f"{key}.{name}: {_title(build)} needs a value for '{name}' ({file}). Add {key}.{name}=<value>."
             )
+
+
+def _normal(value: Any, hint: Any) -> Any:
+    """The value as its annotation has it: no whole number for a float, and names as keys, where YAML reads others."""
+    if hint is float:
+        return float(value)
+    return json.loads(json.dumps(value)) if isinstance(value, Mapping) else value
 
 
 def _file_of(group: str, option: str) -> str:
@@ -189,19 +196,16 @@ def explain(
     if match := re.search(r"(?:Could not find|In .*: Could not find) '([\w-]+)/([^']+)'", message):
         group, option = match[1], match[2]
         valid = options(folder).get(group, {})
-        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}{_own(folder)}"
+        return f"{group} has no option '{option}'; it has {', '.join(valid)}{nearest(option, valid)}"
     if match := re.search(r"Cannot find primary config '([^']+)'", message):
         names = [path.stem for place in _places(folder) for path in sorted(place.glob("*.yaml"))]
-        listed = f"{', '.join(names)}{nearest(match[1], names)}"
-        return f"there is no configuration '{match[1]}' to start from (-cn); there is {listed}{_own(folder)}"
+        hint = "" if folder else " A folder of your own is named with -cd <folder>."
+        listed = f"{', '.join(names)}{nearest(match[1], names)}{hint}"
+        return f"there is no configuration '{match[1]}' to start from (-cn); there is {listed}"
     lines = [line for line in rest if not line.startswith(("full_key", "object_type", "See https"))]
     if match := re.search(r"full_key: (\S+)", message):
         return f"{match[1]}: {lines[-1] if lines else first}"
     return " ".join([first, *lines[:2]])
-
-
-def _own(folder: Path | None) -> str:
-    return "" if folder else " A folder with options of your own is named with -cd <folder>."
 
 
 def _explain_key(key: str, known: Mapping[str, Any]) -> str:

@@ -442,7 +442,11 @@ def test_conflicting_duplicates_are_named_with_both_places(cli, in_tmp):
             r"data\.labels must be .*, got \[False, 'reject'\] \(.*\)\. YAML reads bare yes, no, on and off as "
             r"booleans: put names in quotes\.",
         ),
-        ("label_map: {no: reject}", r"label_map holds False\. YAML reads bare yes, no, on and off as booleans: .*"),
+        ("label_map: {no: reject}", r"label_map names 'false', which is the label of no row\. YAML reads bare .*"),
+        (
+            "columns: {target: null}\ndecision:\n  costs: {no: {reject: 5}}",
+            r"decision\.costs names 'false', but the labels are .*\. YAML reads bare yes, no, on and off as bool.*",
+        ),
     ],
 )
 def test_a_bare_no_as_a_label_in_a_file_is_explained(line, message, cli, in_tmp):

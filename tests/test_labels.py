@@ -69,3 +69,14 @@ def test_ids_of_any_whole_type_become_those_of_the_library(kind):
 def test_what_are_no_ids_is_refused(ids):
     with pytest.raises(DataError, match="label_ids must be whole numbers in one dimension"):
         LabelSet(("a", "b")).checked(ids)
+
+
+def test_names_that_are_no_labels_are_refused_with_where_they_stand():
+    labels = LabelSet(("yes", "no"))
+    labels.require(["no", "yes"], "class_weight")
+    with pytest.raises(
+        ConfigError, match=r"^class_weight names 'noo', but the labels are yes, no; did you mean 'no'\?$"
+    ):
+        labels.require(["yes", "noo"], "class_weight")
+    with pytest.raises(ConfigError, match=r"names 'false', but .*YAML reads bare yes, no, on and off as booleans"):
+        labels.require(["false"], "class_weight")

@@ -108,6 +108,13 @@ def test_arguments_of_a_partial_component_may_come_later():
     check_components({"split": {"_target_": f"{__name__}.Family", "_partial_": True}}, {})
 
 
+def test_names_that_yaml_reads_as_numbers_or_booleans_are_names_again():
+    """On the command line, keys can't be put in quotes."""
+    config = {"model": {"_target_": f"{__name__}.Family", "needed": "x", "by_name": {2: 2.0, True: 3.0, "a": 1.0}}}
+    check_components(config, CHOICES)
+    assert config["model"]["by_name"] == {"2": 2.0, "true": 3.0, "a": 1.0}
+
+
 def test_a_component_without_a_target_is_refused():
     with pytest.raises(ConfigError, match="model has no _target_, so there is nothing to build"):
         check_components({"model": {"C": 1}}, CHOICES)

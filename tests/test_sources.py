@@ -58,7 +58,7 @@ def test_mistakes_are_explained_with_the_options_of_ones_own(command, cli, own):
 
 def test_without_a_folder_the_message_says_how_one_is_named(cli, in_tmp):
     done = cli("check", "-cn", "study")
-    assert done.error.endswith("there is train. A folder with options of your own is named with -cd <folder>.")
+    assert done.error.endswith("there is train. A folder of your own is named with -cd <folder>.")
 
 
 def test_help_lists_the_options_of_ones_own(cli, own):

@@ -8,10 +8,8 @@ from typing import Any
 
 from stancelib.data.parts import N_PLACES, Part, Tally
 from stancelib.errors import ConfigError, DataError, nearest
-from stancelib.labels import LabelSet
+from stancelib.labels import BOOLEANS, LabelSet
 from stancelib.schema import Finding
-
-_BOOLEAN_HINT = "YAML reads bare yes, no, on and off as booleans: put label names in quotes."
 
 
 def label_name(value: Any) -> tuple[str | None, str]:
@@ -49,13 +47,12 @@ class LabelMap:
         """Check a mapping as a config gives it.
 
         Raises:
-            ConfigError: If a name is a boolean or not text, or a new name is none of ``labels``.
+            ConfigError: If a name is no text, or a new name is a boolean or none of ``labels``.
         """
         names: dict[str, str | None] = {}
         for old, new in (label_map or {}).items():
-            for name in (old, new):
-                if isinstance(name, bool):
-                    raise ConfigError(f"label_map holds {name!r}. {_BOOLEAN_HINT}")
+            if isinstance(new, bool):
+                raise ConfigError(f"label_map maps {old!r} to {new!r}. {BOOLEANS}")
             if new is not None and not isinstance(new, (str, int)):
                 raise ConfigError(f"label_map maps {old!r} to {new!r}; a label is text, or null to leave its rows out.")
             if labels is not None and new is not None and str(new) not in labels:
@@ -63,7 +60,7 @@ class LabelMap:
                     f"label_map maps {str(old)!r} to {str(new)!r}, which is none of the labels "
                     f"({', '.join(labels)}){nearest(str(new), labels)}"
                 )
-            names[str(old)] = None if new is None else str(new)
+            names[label_name(old)[0] or str(old)] = None if new is None else str(new)
         return cls(names)
 
     def __call__(self, name: str) -> str | None:
@@ -72,17 +69,14 @@ class LabelMap:
         return self.names.get(name, name)
 
     def unused_findings(self) -> list[Finding]:
-        """A warning for every mapped name that no row had."""
-        return [
-            Finding(
-                "warning",
-                "unused-label-map",
-                f"label_map names {name!r}, which is the label of no row{nearest(name, self.used)}",
-                0,
-            )
-            for name in self.names
-            if name not in self.used
-        ]
+        """A warning for every mapped name that no row had; an error where it may be YAML's reading of another."""
+        found = []
+        for name in (name for name in self.names if name not in self.used):
+            is_boolean = name in ("true", "false")
+            message = f"label_map names {name!r}, which is the label of no row{nearest(name, self.used)}"
+            message += f" {BOOLEANS}" * is_boolean
+            found.append(Finding("error" if is_boolean else "warning", "unused-label-map", message, 0))
+        return found
 
 
 def resolve_labels(

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stancelib.errors import ConfigError, nearest
 from stancelib.labels import DEFINITIONS, LabelSet
 from stancelib.schema import Predictions, Statements
 
@@ -76,11 +75,9 @@ class Decision:
 def _costs_among(labels: LabelSet, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """The costs of mistakes that can be made among the labels; see Decision for those that may name others."""
     absent = set(DEFINITIONS) - set(labels) if set(labels) <= set(DEFINITIONS) else set()
-    for name in (name for gold, row in costs.items() for name in (gold, *row)):
-        if name not in labels and name not in absent:
-            raise ConfigError(
-                f"decision.costs names {name!r}, but the labels are {', '.join(labels)}{nearest(name, labels)}"
-            )
+    labels.require(
+        (name for gold, row in costs.items() for name in (gold, *row) if name not in absent), "decision.costs"
+    )
     kept = {gold: row for gold, row in costs.items() if gold in labels}
     return {gold: {name: cost for name, cost in row.items() if name in labels} for gold, row in kept.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,11 +29,16 @@ def silent(progress: Progress) -> None:
     """A report that nobody reads."""
 
 
-def training_labels(train: Statements) -> LabelSet:
+def training_labels(train: Statements, class_weight: object = None) -> LabelSet:
     """The label set of statements to learn from.
+
+    Args:
+        train: The statements.
+        class_weight: A family's option; where it has names, they must be among the labels.
 
     Raises:
         DataError: If they carry no labels, or a label has no row.
+        ConfigError: If a weight is of no label.
     """
     import numpy as np
 
@@ -44,6 +49,8 @@ def training_labels(train: Statements) -> LabelSet:
         raise DataError(
             f"label '{train.labels.names[int(counts.argmin())]}' has no training row; leave it out or add some."
         )
+    if isinstance(class_weight, Mapping):
+        train.labels.require(class_weight, "class_weight")
     return train.labels
 
 

@@ -102,7 +102,7 @@ class Contrastive:
             ConfigError: If the encoder isn't found, or a checkpoint is of another run.
             DataError: If there are no labelled statements, or a label has none.
         """
-        self.labels_ = training_labels(train)
+        self.labels_ = training_labels(train, self.class_weight)
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.encoder_digest_ = encoder_digest(folder)
         self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)

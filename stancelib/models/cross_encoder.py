@@ -121,7 +121,7 @@ class CrossEncoder:
             ConfigError: If the encoder isn't found, or a checkpoint is of another run.
             DataError: If there are no labelled statements, or a label has none.
         """
-        self.labels_ = training_labels(train)
+        self.labels_ = training_labels(train, self.loss.class_weight)
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.encoder_digest_ = encoder_digest(folder)
         self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)

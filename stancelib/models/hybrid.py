@@ -73,7 +73,7 @@ class Hybrid:
             ConfigError: If the encoder isn't found.
             DataError: If there are no labelled statements, or a label has none.
         """
-        self.labels_ = training_labels(train)
+        self.labels_ = training_labels(train, self.class_weight)
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.vectorizer_ = Vectorizer(folder, self.encoder, cached=self.cached)
         self.encoder_digest_ = self.vectorizer_.digest

@@ -53,7 +53,7 @@ class Tfidf:
 
     def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
         """Learn the vocabularies, then the classifier; ``validation`` isn't looked at."""
-        self.labels_ = training_labels(train)
+        self.labels_ = training_labels(train, self.class_weight)
         self.blocks_ = TextBlocks(ngrams=self.ngrams, use_target=self.use_target)
         features = self.blocks_.fit_transform(train.texts, train.targets)
         report(Progress(1, 2, {"train/n_features": float(features.shape[1])}))

@@ -139,10 +139,7 @@ def _head(coef_KF: NDArray[Any], intercept_K: NDArray[Any], link: Link) -> Linea
 def _weights_by_id(class_weight: ClassWeight, labels: LabelSet) -> Any:
     if not isinstance(class_weight, Mapping):
         return class_weight
-    if unknown := [name for name in class_weight if name not in labels]:
-        raise DataError(
-            f"class_weight names {unknown[0]!r}, but the labels are {', '.join(labels)}{nearest(unknown[0], labels)}"
-        )
+    labels.require(class_weight, "class_weight")
     return {labels.id_of(name): float(class_weight.get(name, 1.0)) for name in labels}
 
 

@@ -139,7 +139,7 @@ def test_a_label_map_entry_that_no_row_has_is_a_warning(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("label_map", "message"),
-    [({True: "accept"}, "in quotes"), ({"no": ["x"]}, "a label is text"), ({"no": "rejct"}, "did you mean 'reject'")],
+    [({"no": True}, "in quotes"), ({"no": ["x"]}, "a label is text"), ({"no": "rejct"}, "did you mean 'reject'")],
 )
 def test_a_malformed_label_map_is_refused(tmp_path: Path, label_map: dict, message: str):
     with pytest.raises(ConfigError, match=message):
@@ -272,3 +272,10 @@ def test_half_of_a_character_is_an_error_with_its_place(tmp_path: Path, column: 
     rows = [ROWS[0], ROWS[1] | {column: "so \ud83d"}, ROWS[2]]
     found = finding(files(path=write(tmp_path, "d.jsonl", rows)), "cut-text")
     assert (found.severity, found.n_rows, [place.row for place in found.places]) == ("error", 1, [2])
+
+
+@pytest.mark.parametrize("label_map", [{True: "accept", False: "reject"}, {"true": "accept", "false": "reject"}])
+def test_labels_that_are_booleans_can_be_mapped(tmp_path: Path, label_map: dict):
+    rows = [{"text": f"t{i}", "label": i % 2 == 0} for i in range(6)]
+    corpus = files(path=write(tmp_path, "d.jsonl", rows), columns=Columns(target=None), label_map=label_map)
+    assert corpus.split("train").column("label")[:2] == ["accept", "reject"]

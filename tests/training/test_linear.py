@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
-from stancelib.errors import DataError
+from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
 from stancelib.training.linear import LinearHead, check_head_options, fit_linear_head
 
@@ -93,7 +93,7 @@ def test_balanced_weights_help_the_rare_label():
 
 def test_a_class_weight_of_no_label_is_refused():
     features, ids = task(2)
-    with pytest.raises(DataError, match=r"class_weight names 'yess', but the labels are yes, no; did you mean 'yes'"):
+    with pytest.raises(ConfigError, match=r"class_weight names 'yess', but the labels are yes, no; did you mean 'yes'"):
         fit_linear_head(features, ids, LabelSet(NAMES[:2]), class_weight={"yess": 2})
 
 
