@@ -15,6 +15,7 @@ from typing import Any
 from stancelib.bundle import Learned
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.data.mixture import without_held_out
+from stancelib.errors import ConfigError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import Evaluation, headline_first, spelled
 from stancelib.journal import (
@@ -258,6 +259,28 @@ def earlier_run(
         return None
     finished, _, folder = max(found)
     return folder, finished
+
+
+def refuse_other_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """Say why a run that is in a folder can't be gone on with.
+
+    Args:
+        folder: Where a run with this configuration is to begin.
+        config: The configuration.
+
+    Raises:
+        ConfigError: If there is a run in it; the message has what differs.
+    """
+    if folder not in run_folders(folder):  # rather than below it
+        return
+    path = folder / CONFIG
+    before = flatten(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    now = flatten(config)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    told = "; ".join(f"{key} is {before.get(key)!r} there and {now.get(key)!r} here" for key in keys[:3])
+    more = f", and {len(keys) - 3} more differ" * (len(keys) > 3)
+    why = f"of another configuration ({told}{more})" if keys and before else "on data or models that have changed since"
+    raise ConfigError(f"the run in '{folder}' is {why}, so it can't be gone on with; choose another folder.")
 
 
 def _inputs(config: Mapping[str, Any]) -> Iterator[Path]:

@@ -189,6 +189,18 @@ def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
     assert earlier_run([tmp_path], config, "f" * 64) is None
 
 
+def test_a_folder_with_a_run_of_another_configuration_is_not_gone_on_with(cli, in_tmp):
+    command = ("train", "model=prior", "tracking=none", "hydra.run.dir=mine", "resume=true")
+    assert cli(*command).code == 0
+    done = cli(*command, "model.smoothing=3", "seed=4")
+    assert done.code == 2
+    assert "mine' is of another configuration (" in done.error
+    assert "model.smoothing is 1.0 there and 3.0 here" in done.error
+    assert done.error.endswith("so it can't be gone on with; choose another folder.")
+    done = cli(*command, "seeds=2")
+    assert (done.code, "of another configuration (" in done.error) == (2, True)
+
+
 def test_a_broken_config_somewhere_is_passed_over(tmp_path):
     kept(tmp_path / "a", "KILLED", {"seed": 0})
     kept(tmp_path / "b", "KILLED", {"seed": 0})

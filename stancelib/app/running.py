@@ -102,7 +102,7 @@ def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], re
     """A run of each seed under a parent, which is gone on with or skipped like them where ``resume`` finds it."""
     from hydra.core.hydra_config import HydraConfig
 
-    from stancelib.recording import Identity, earlier_run, prepared
+    from stancelib.recording import Identity, earlier_run, prepared, refuse_other_run
     from stancelib.repeating import repeat_experiment
 
     resume = plain.pop("resume")
@@ -115,6 +115,8 @@ def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], re
         logger.info("finished before, and skipped: %s", earlier[0])
         _leave_no_trace()
         return
+    if resume and not earlier:
+        refuse_other_run(folder, plain)
     folder = earlier[0] if earlier else folder
     evaluation: Evaluation = parts["evaluation"]
     n_trackers = len(seeds) + 1  # they share the time that a server may cost
@@ -164,7 +166,7 @@ def _run_one(
     from hydra.core.hydra_config import HydraConfig
 
     from stancelib.experiment import run_experiment
-    from stancelib.recording import Identity, earlier_run, prepared, recorded_scores
+    from stancelib.recording import Identity, earlier_run, prepared, recorded_scores, refuse_other_run
 
     plain = resolved(config)
     resume, _ = plain.pop("resume"), plain.pop("seeds")
@@ -176,6 +178,8 @@ def _run_one(
         logger.info("finished before, and skipped: %s", earlier[0])
         _leave_no_trace()
         return recorded_scores(earlier[0])
+    if resume and not earlier:
+        refuse_other_run(folder, plain)
     identity = Identity(
         name=plain["name"] or run_name(choices["model"], _overrides(), plain["seed"]),
         seed=plain["seed"],
@@ -249,7 +253,8 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         if key in ("model", "seed", "seeds", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
             continue
-        label = value if key in COMPONENTS else f"{key.rpartition('.')[2]}={value}"
+        last = key.rpartition(".")[2]  # alone, unless it reads like one of the run's own keys
+        label = value if key in COMPONENTS else f"{key if last in TrainConfig.__dataclass_fields__ else last}={value}"
         if key.endswith("path"):
             label = "" if value.startswith("{") else Path(value).name  # files by split are told by the data
         shown += [label] if label else []

@@ -33,7 +33,7 @@ def files(
         columns: Which column holds what.
         labels: The label set, in the order of the ids; None takes the labels that occur, sorted.
         label_map: New label by the files' own; None as the new label leaves the rows out.
-        name: Name of the corpus; None takes the file's.
+        name: Name of the corpus; None takes the file's, and with several files that of their folder.
         encoding: Of text files.
 
     Raises:

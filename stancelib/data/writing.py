@@ -44,7 +44,7 @@ def write_rows(
 
     Raises:
         ConfigError: If the format can't be written, or not to standard output.
-        DataError: If the folder is missing, or a row lacks a column or has another one.
+        DataError: If the folder is missing or can't be written to, or a row lacks a column or has another one.
     """
     kind = format_of(path, format)
     if kind == "json":
@@ -65,6 +65,10 @@ def write_rows(
         with _parquet_writer(partial, types or {}) if kind == "parquet" else _file_writer(partial, kind) as write:
             yield write
         partial.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(partial)):
+            raise
+        raise DataError(f"'{path}' can't be written: {error.strerror or error}.") from error
     finally:
         partial.unlink(missing_ok=True)
 

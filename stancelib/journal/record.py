@@ -66,7 +66,9 @@ class Journal:
         try:
             self._file = path.open(mode, buffering=0)
         except FileExistsError:
-            raise ConfigError(f"{folder} already holds a run; choose another folder, or resume that run.") from None
+            raise ConfigError(
+                f"{folder} already holds a run; choose another folder, or go on with that run: resume=true."
+            ) from None
         self._torn = mode == "ab" and not path.read_bytes().endswith(b"\n")
         self._lock = threading.Lock()
 

@@ -12,7 +12,7 @@ from stancelib.journal import Journal
 from stancelib.tracking.link import Destination, Link, exclusive
 from stancelib.tracking.mirror import Mirror, Stopped, Waiting
 from stancelib.tracking.model import CHAMPION
-from stancelib.tracking.naming import check_alias
+from stancelib.tracking.naming import check_alias, check_model_name
 from stancelib.tracking.spending import PATIENCE_SECONDS, counted_within
 from stancelib.tracking.store import database_path, is_local, patience, public, reason, resolve_uri, run_url
 
@@ -40,8 +40,8 @@ class MlflowTracker:
         flush_seconds: The longest that ``close`` waits for a server.
 
     Raises:
-        ConfigError: If ``alias`` is ``champion``, none that MLflow allows, or lacks a ``registered_model``, or
-            ``flush_seconds`` is negative.
+        ConfigError: If ``alias`` is ``champion`` or lacks a ``registered_model``, if MLflow allows no such name or
+            alias, or if ``flush_seconds`` is negative.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class MlflowTracker:
         alias: str | None = None,
         flush_seconds: float = 15.0,
     ) -> None:
+        if registered_model is not None:
+            check_model_name(registered_model)
         if alias and not registered_model:
             raise ConfigError(
                 f"alias '{alias}' needs registered_model: an alias names a version of a registered model."

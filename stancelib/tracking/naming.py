@@ -45,6 +45,18 @@ def check_alias(alias: str) -> None:
         )
 
 
+def check_model_name(name: str) -> None:
+    """Refuse a name that MLflow doesn't register models under, or can't look for.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    if not name.strip() or name in (".", "..") or re.search(r"[/:'\"\x00-\x1f]", name):
+        raise ConfigError(
+            f"{name!r} can't be the name of a registered model: it must not be empty, and have no '/', ':' or quotes."
+        )
+
+
 def text_of(value: object) -> str:
     """The value as people write it, lists and mappings as JSON, in characters that UTF-8 can carry."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

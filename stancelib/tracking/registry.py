@@ -21,7 +21,7 @@ from stancelib.tracking.browse import _answering as answering
 from stancelib.tracking.browse import download_artifact
 from stancelib.tracking.link import Link
 from stancelib.tracking.model import ensure_version, find_model, governed_tag
-from stancelib.tracking.naming import check_alias
+from stancelib.tracking.naming import check_alias, check_model_name
 from stancelib.tracking.store import resolve_uri
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ def alias_holder(name: str, alias: str, *, uri: str) -> Holder | None:
     """Who holds an alias of a registered model; None if there is no such model or nobody does.
 
     Raises:
-        ConfigError: If MLflow allows no such alias, or the server can't be reached.
+        ConfigError: If MLflow allows no such name or alias, or the server can't be reached.
     """
+    check_model_name(name)
     check_alias(alias)
     with answering(uri) as client:
         return _holder(client, name, alias)

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import math
@@ -229,3 +230,17 @@ def test_half_a_character_does_not_stop_a_parquet_file(tmp_path: Path):
         write([{"text": "cut \ud83d", "tags": ["\ud83d", "b"], "more": {"a": "\udc00"}, "n": 1}])
     (row,) = [row for _, row in read_rows(tmp_path / "o.parquet")]
     assert row == {"text": "cut \ufffd", "tags": ["\ufffd", "b"], "more": {"a": "\ufffd"}, "n": 1}
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl", "o.parquet"])
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path: Path, name: str, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(DataError, match=rf"{name}' can't be written: No space left on device\.$"):  # noqa: SIM117
+        with write_rows(tmp_path / name):
+            raise full
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_else_goes_wrong_while_writing_is_told_as_it_is(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), write_rows(tmp_path / "o.csv"):
+        (tmp_path / "elsewhere").read_text()

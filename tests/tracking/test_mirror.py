@@ -333,3 +333,9 @@ def test_labels_that_differ_in_what_mlflow_does_not_allow_keep_a_metric_each(uri
 def test_an_alias_that_mlflow_does_not_allow_is_refused_before_anything_is_trained(alias):
     with pytest.raises(ConfigError, match="can't be an alias"):
         MlflowTracker(registered_model="stance", alias=alias)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", " ", "", "..", "it's"])
+def test_a_model_name_that_mlflow_does_not_allow_is_refused_before_anything_is_trained(name):
+    with pytest.raises(ConfigError, match="can't be the name of a registered model"):
+        MlflowTracker(registered_model=name)

@@ -319,6 +319,7 @@ def test_what_can_not_be_promoted_is_named(store, tmp_path):
     assert "'nowhere' is no run: expected an MLflow run id or a run folder." in promote("nowhere").error
     assert "not found" in promote("0" * 32).error
     assert "'v1' can't be an alias" in promote(store["weak"], "--alias", "v1").error
+    assert "'a/b' can't be the name of a registered model" in promote(store["weak"], "--name", "a/b").error
     run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "run", evaluation=Evaluation(n_resamples=0))
     assert f"run `stancelib sync {tmp_path / 'run'} --uri <tracking address>` first" in promote(tmp_path / "run").error
     killed = client().create_run("1").info.run_id
