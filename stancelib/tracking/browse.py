@@ -195,6 +195,7 @@ def _start_server(uri: str, host: str, port: int) -> subprocess.Popen[bytes]:
     if path := database_path(uri):
         command += ["--default-artifact-root", (path.parent / "mlartifacts").as_uri()]
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings |= {"PYTHONWARNINGS": "ignore"}  # about deprecations in MLflow, which tell its users nothing
     return subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

@@ -5,6 +5,7 @@ Shapes: B rows in a batch, T tokens, D dimensions, K labels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -158,7 +159,9 @@ def add_lora(encoder: Any, settings: LoraSettings, seed: int) -> Any:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return peft.get_peft_model(encoder, config)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # peft asks in an old way
+            return peft.get_peft_model(encoder, config)
 
 
 def merge_lora(encoder: Any) -> Any:

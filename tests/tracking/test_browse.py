@@ -169,14 +169,16 @@ def test_the_ui_prints_a_link_that_works_and_stops_with_ctrl_c(uri, tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(stancelib.__file__).parents[1])}
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
     link = process.stdout.readline().decode()
     assert link.startswith(f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning")
     with urllib.request.urlopen(link.partition("#")[0], timeout=10) as answer:
         assert answer.status == 200
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 0
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Warning" not in said.decode()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=1)
 

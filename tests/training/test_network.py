@@ -139,12 +139,13 @@ def test_dropout_reaches_attention_too(architecture):
     assert shares == {0.4}
 
 
-def test_adapters_keep_their_own_dropout(folder):
+def test_adapters_keep_their_own_dropout(folder, recwarn):
     encoder = add_lora(load_network(folder), LoraSettings(rank=2, dropout=0.3), seed=0)
     make_classifier(encoder, 3, pooling="mean", dropout=0.4, seed=0)
     shares = {name: module.p for name, module in encoder.named_modules() if isinstance(module, torch.nn.Dropout)}
     assert {share for name, share in shares.items() if "lora" in name} == {0.3}
     assert {share for name, share in shares.items() if "lora" not in name} == {0.4}
+    assert not [one for one in recwarn if issubclass(one.category, FutureWarning)]
 
 
 def test_frozen_layers_have_no_adapters_that_move(folder):
