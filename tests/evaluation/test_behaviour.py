@@ -12,6 +12,7 @@ from stancelib.evaluation import cases
 from stancelib.evaluation.behaviour import judge_suite
 from stancelib.evaluation.cases import DIRECTIONAL, FUNCTIONALITY, INVARIANCE, load_suite, read_capability
 from stancelib.labels import LabelSet
+from stancelib.promoting import Gates
 from stancelib.schema import Predictions
 
 CORE = ("conditional-accept", "reject", "propose")
@@ -64,7 +65,7 @@ def written(tmp_path, content, name="own.yaml"):
 
 def test_the_suite_is_large_and_has_every_kind_of_test_in_every_capability():
     assert len(SUITE) >= 13
-    assert sum(len(one.cases) for one in SUITE) >= 320
+    assert sum(len(one.cases) for one in SUITE) >= 400
     for one in SUITE:
         kinds = Counter(case.kind for case in one.cases)
         assert set(kinds) == {FUNCTIONALITY, INVARIANCE, DIRECTIONAL}, one.name
@@ -146,61 +147,47 @@ def test_one_label_for_everything_scores_low(label):
     assert max(found.values()) < 0.65
 
 
-@pytest.mark.parametrize(
-    ("judge", "failed"),
-    [
-        (oracle_but(r"\bif\b", "conditional-accept"), {"if_and_unless", "absurd_condition"}),
-        (oracle_but(r"\b(?:not|no|never|nobody|nothing)\b|n't\b", "reject"), {"negation_scope"}),
-        (oracle_but(r"^[^a-z]+$", "reject", flags=0), {"typos_and_casing"}),
-        (
-            oracle_but(r"\b(?:thank|honour|delight|grateful|pleas|sorry|regret|respect)", "accept"),
-            {"politeness_preambles"},
-        ),
-        (
-            oracle_but(r"\b(?:brilliant|wonderful|love|splendid|marvell?ous|great|generous|sure)\b", "accept"),
-            {"sarcasm"},
-        ),
-        (oracle_but(r"\?", "propose"), {"questions"}),
-        (oracle_but(r"\b(?:said|told|announced|according|stated)\b", "none"), {"reported_and_hypothetical_speech"}),
-        (oracle_but(FIGURES, "none"), {"idiom"}),
-        (oracle_but(EARLIER, "reject"), {"order_of_clauses"}),
-        (judge_of(lambda text, target, gold: FIRST[text]), {"strings_attached", "counter_offer"}),
-    ],
-    ids=[
-        "if",
-        "negation",
-        "capitals",
-        "politeness",
-        "kind-words",
-        "question-mark",
-        "said",
-        "figures",
-        "earlier-view",
-        "target-blind",
-    ],
-)
-def test_a_planted_shortcut_does_worst_at_the_capability_named_for_it(judge, failed):
-    found = rates(judge)
-    others = [rate for name, rate in found.items() if name not in failed | {"all"}]
-    assert max(found[name] for name in failed) < min(others)
-    assert max(found[name] for name in failed) <= 0.8
+def bag(text):
+    return tuple(sorted(re.findall(r"\w+", text.lower())))
+
+
+BAGS = {(probe.target, bag(probe.text)): probe.label for probe in reversed(PROBES)}
+SHORTCUTS = {  # what a model answers by, and the capabilities that show it, the one that is named for it first
+    "if": (oracle_but(r"\bif\b", "conditional-accept"), ("if_and_unless", "absurd_condition")),
+    "negation": (oracle_but(r"\b(?:not|no|never|nobody|nothing)\b|n't\b", "reject"), ("negation_scope",)),
+    "capitals": (oracle_but(r"^[^a-z]+$", "reject", flags=0), ("typos_and_casing",)),
+    "politeness": (
+        oracle_but(r"\b(?:thank|honour|delight|grateful|pleas|sorry|regret|respect)", "accept"),
+        ("politeness_preambles",),
+    ),
+    "kind words": (
+        oracle_but(r"\b(?:brilliant|wonderful|love|splendid|marvell?ous|great|generous|sure)\b", "accept"),
+        ("sarcasm",),
+    ),
+    "question mark": (oracle_but(r"\?", "propose"), ("questions",)),
+    "said": (
+        oracle_but(r"\b(?:said|told|announced|according|stated)\b", "none"),
+        ("reported_and_hypothetical_speech",),
+    ),
+    "figures": (oracle_but(FIGURES, "none"), ("idiom",)),
+    "earlier view": (oracle_but(EARLIER, "reject"), ("order_of_clauses",)),
+    "target-blind": (judge_of(lambda text, target, gold: FIRST[text]), ("strings_attached", "counter_offer")),
+    "no condition": (
+        judge_of(lambda text, target, gold: "conditional-accept" if gold == "accept" else gold),
+        ("dropped_condition",),
+    ),
+    "bag of words": (judge_of(lambda text, target, gold: BAGS[target, bag(text)]), ("speaker_and_entity_swaps",)),
+}
+
+
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_a_planted_shortcut_fails_the_capability_named_for_it(shortcut):
+    judge, (named, *also) = SHORTCUTS[shortcut]
+    found, gates = rates(judge), Gates()
+    assert found[named] < gates.behaviour_floors.get(named, gates.min_behaviour)
+    others = [rate for name, rate in found.items() if name not in {named, *also, "all"}]
+    assert max(found[name] for name in (named, *also)) < min(others)
     assert np.mean(others) > 0.85
-
-
-def test_a_model_that_ignores_conditions_fails_where_they_are_dropped():
-    found = rates(judge_of(lambda text, target, gold: "conditional-accept" if gold == "accept" else gold))
-    assert min(found, key=found.get) == "dropped_condition"
-    assert found["dropped_condition"] < 0.7
-
-
-def test_a_model_that_only_counts_words_fails_where_names_and_speakers_are_swapped():
-    def bag(text):
-        return tuple(sorted(re.findall(r"\w+", text.lower())))
-
-    first = {(probe.target, bag(probe.text)): probe.label for probe in reversed(PROBES)}
-    found = rates(judge_of(lambda text, target, gold: first[target, bag(text)]))
-    assert found["speaker_and_entity_swaps"] < 0.9
-    assert min(rate for name, rate in found.items() if name != "speaker_and_entity_swaps") > 0.95
 
 
 def test_everything_is_judged_in_one_batch(tmp_path):
