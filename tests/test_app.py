@@ -109,6 +109,7 @@ def test_a_component_that_is_not_asked_for_is_not_checked():
         ("tfidf", ["data=files", "data.path={train: a.csv, test: b/c.csv}"], 0, "tfidf files s0"),
         ("tfidf", ["tracking.uri=http://x", "hydra.run.dir=out", "tracking=none"], 0, "tfidf s0"),
         ("tfidf", ["split=random", "split.seed=0", "data.name=x"], 1, "tfidf random split.seed=0 data.name=x s1"),
+        ("x", ["model.freeze.lora={_target_: stancelib.a.B, rank: 4}"], 0, "x lora={rank: 4} s0"),
         ("tfidf", ["+data.label_map={a: b}"], 0, "tfidf label_map={a: b} s0"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 import uuid
@@ -254,7 +255,8 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
         if key in ("model", "seed", "seeds", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
             continue
         last = key.rpartition(".")[2]  # alone, unless it reads like one of the run's own keys
-        label = value if key in COMPONENTS else f"{key if last in TrainConfig.__dataclass_fields__ else last}={value}"
+        told = re.sub(r"_target_: ?[\w.]+(, ?)?", "", value)
+        label = value if key in COMPONENTS else f"{key if last in TrainConfig.__dataclass_fields__ else last}={told}"
         if key.endswith("path"):
             label = "" if value.startswith("{") else Path(value).name  # files by split are told by the data
         shown += [label] if label else []

@@ -12,7 +12,7 @@ from stancelib.cli.console import out
 from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stancelib.tracking.browse import RunRow
     from stancelib.tracking.maintenance import ReapResult, SyncResult
@@ -70,12 +70,17 @@ def runs(
     for name in metrics:
         table.add_column(SHOWN.get(name, name), justify="right", no_wrap=True)
     for row in rows:
-        scores = [f"{row.metrics[name]:.4f}" if name in row.metrics else "" for name in metrics]
+        scores = [_spelled(name, row.metrics) for name in metrics]
         started = f"{datetime.fromtimestamp(row.start_time / 1000).astimezone():%m-%d %H:%M}"
         took = "" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"
         status = Text(row.status.lower(), style=STYLES.get(row.status, ""))
         table.add_row(Text(row.name), status, Text(row.data), started, took, *scores)
     out.print(table, highlight=False, crop=False, width=None if out.is_terminal else PIPED_WIDTH)
+
+
+def _spelled(name: str, metrics: Mapping[str, float]) -> str:
+    """A metric as the table shows it: scores by four digits, seconds and sizes by one."""
+    return "" if name not in metrics else f"{metrics[name]:.{1 if name.startswith('perf/') else 4}f}"
 
 
 def _print_csv(rows: Sequence[RunRow]) -> None:
