@@ -103,8 +103,9 @@ def _run_seeds(config: Any, plain: dict[str, Any], show: Callable[..., None], re
     """A run of each seed under a parent, which is gone on with or skipped like them where ``resume`` finds it."""
     from hydra.core.hydra_config import HydraConfig
 
-    from stancelib.recording import Identity, earlier_run, prepared, refuse_other_run
+    from stancelib.recording import Identity, prepared
     from stancelib.repeating import repeat_experiment
+    from stancelib.resuming import earlier_run, refuse_other_run
 
     resume = plain.pop("resume")
     choices, seeds = HydraConfig.get().runtime.choices, range(plain["seed"], plain["seed"] + plain["seeds"])
@@ -167,7 +168,8 @@ def _run_one(
     from hydra.core.hydra_config import HydraConfig
 
     from stancelib.experiment import run_experiment
-    from stancelib.recording import Identity, earlier_run, prepared, recorded_scores, refuse_other_run
+    from stancelib.recording import Identity, prepared
+    from stancelib.resuming import earlier_run, recorded_scores, refuse_other_run
 
     plain = resolved(config)
     resume, _ = plain.pop("resume"), plain.pop("seeds")
