@@ -148,11 +148,20 @@ def load_bundle(folder: Path, *, families: Mapping[str, type[Model]] | None = No
 
 
 def read_learned(folder: Path) -> Learned | None:
-    """What the model of a bundle rests on; None if the bundle, of an earlier version, doesn't tell."""
+    """What the model of a bundle rests on; None if the bundle, of an earlier version, doesn't tell.
+
+    Raises:
+        BundleError: If that can't be read.
+    """
     from safetensors.numpy import load_file
 
     path = folder / LEARNED
-    return Learned(**load_file(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Learned(**load_file(path))
+    except Exception as error:  # safetensors has its own exception
+        raise BundleError(f"'{path}' can't be read: {error}. Copy the whole bundle again.") from error
 
 
 def verify(folder: Path) -> None:

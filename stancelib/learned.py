@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stancelib.bundle import Learned, read_learned
+from stancelib.bundle import Learned, read_learned, verify
 from stancelib.data.fingerprints import fingerprints
 from stancelib.models.base import Model
 from stancelib.models.distil import Distil
@@ -28,6 +28,9 @@ def learned_before(model: Model) -> dict[str, Learned]:
 
     Trained parts are the members of an ensemble or soup, a teacher, and an encoder out of a bundle. Statements that a
     student learns from without labels count too.
+
+    Raises:
+        BundleError: If the bundle of an encoder is damaged.
     """
     bundles: dict[str, Path | None] = {}
     found: dict[str, Learned] = {}
@@ -40,7 +43,10 @@ def learned_before(model: Model) -> dict[str, Learned]:
             found[STUDENT] = _learned([fingerprints(model.unlabelled)], [])
         found |= learned_before(model.student)
     if encoder := getattr(model, "encoder", None):
-        bundles[f"encoder {encoder.name}"] = bundle_of_encoder(Path(encoder.name).expanduser())
+        bundle = bundle_of_encoder(Path(encoder.name).expanduser())
+        if bundle is not None:
+            verify(bundle)  # as members and teachers were when they were loaded
+        bundles[f"encoder {encoder.name}"] = bundle
     read = {name: read_learned(folder) for name, folder in bundles.items() if folder is not None}
     return found | {name: learned for name, learned in read.items() if learned is not None}
 

@@ -71,7 +71,7 @@ def test_a_bundle_knows_what_it_learned_beside_its_corpus(tmp_path):
         def learn_beside(self, auxiliary):
             pass
 
-    other = Statements(["sure"], ["a walk?"], make_corpus().labels, np.array([0]))
+    other = Statements(["sure", "no"], ["a walk?"] * 2, make_corpus().labels, np.array([0, 1]))
     corpus = mixture(main=make_corpus(), others={"other": Corpus("other", make_corpus().labels, {"train": other})})
     result = run_experiment(corpus=corpus, model=Learner(), folder=tmp_path / "r")
     assert fingerprints(other)[0] in read_learned(result.bundle).trained
@@ -152,3 +152,21 @@ def test_an_encoder_out_of_a_bundle_brings_what_it_was_trained_on(run, tmp_path)
     (tmp_path / "taught" / "model" / "model" / "encoder").mkdir()
     (found,) = learned_before(Reader()).values()
     np.testing.assert_array_equal(found.trained, read_learned(run.bundle).trained)
+
+
+def test_a_damaged_bundle_gives_no_encoder(run, tmp_path):
+    class Reader(Tfidf):
+        encoder = EncoderSettings(name=str(tmp_path / "taught"))
+
+    shutil.copytree(run.folder, tmp_path / "taught")
+    (tmp_path / "taught" / "model" / "model" / "encoder").mkdir()
+    (tmp_path / "taught" / "model" / "learned.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"'learned\.safetensors' is missing"):
+        learned_before(Reader())
+
+
+def test_what_a_model_rests_on_that_cannot_be_read_is_one_sentence(run, tmp_path):
+    shutil.copytree(run.bundle, tmp_path / "b")
+    (tmp_path / "b" / "learned.safetensors").write_bytes(b"12")
+    with pytest.raises(BundleError, match=r"learned\.safetensors' can't be read"):
+        read_learned(tmp_path / "b")

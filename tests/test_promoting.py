@@ -19,6 +19,7 @@ NUMBERS = {
     "behaviour/absurd_condition": 0.4,
     "behaviour/idiom": 0.6,
     "behaviour/sarcasm": 0.9,
+    "behaviour/questions": 0.9,
     "probe/target_reliance": 0.3,
     "probe/target_reliance_low": 0.2,
     "probe/target_reliance_high": 0.4,
@@ -195,8 +196,12 @@ def test_a_missing_number_fails_its_gate_unless_the_gate_is_left_out(numbers, ga
 
 def test_a_run_without_behavioural_cases_fails_and_no_floor_is_forgotten():
     found = failed(run(without="behaviour/"))
-    assert set(found) == {"capabilities", "capability absurd_condition", "capability sarcasm"}
+    assert set(found) == {"capabilities"}
     assert "evaluation.analyses.behaviour=true" in found["capabilities"]
+    assert "add cases of your own" in found["capabilities"]
+    found = failed(run(without="behaviour/"), min_behaviour=None)
+    assert set(found) == {f"capability {name}" for name, floor in BEHAVIOUR_FLOORS.items() if floor is not None}
+    assert found["capability sarcasm"].endswith("in a policy of your own: behaviour_floors: {sarcasm: null}.")
     assert failed(run(without="behaviour/"), min_behaviour=None, behaviour_floors=None) == {}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from stancelib.data.duplicates import near_duplicate_clusters
 from stancelib.errors import ConfigError, DataError, nearest
+from stancelib.labels import LabelSet
 from stancelib.schema import TRAIN, Auxiliary, Corpus, Finding, Statements
 
 
@@ -29,13 +31,14 @@ def mixture(*, main: Corpus, others: Mapping[str, Corpus], weights: Mapping[str,
         raise ConfigError(
             f"weights names '{unknown[0]}', but the others are {', '.join(others)}{nearest(unknown[0], others)}"
         )
-    if low := [name for name, weight in weights.items() if not weight > 0]:
-        raise ConfigError(f"weights.{low[0]} must be above 0, got {weights[low[0]]}.")
+    if low := [name for name, weight in weights.items() if not 0 < weight < math.inf]:
+        raise ConfigError(f"weights.{low[0]} must be above 0 and finite, got {weights[low[0]]}.")
     auxiliary = []
     for name, corpus in others.items():
         if TRAIN not in corpus.splits:
             raise DataError(f"corpus '{name}' has no training split; it has {', '.join(corpus.splits)}.")
-        auxiliary.append(Auxiliary(name, corpus.split(TRAIN), float(weights.get(name, 1.0))))
+        statements = with_labels_that_occur(corpus.split(TRAIN))
+        auxiliary.append(Auxiliary(name, statements, float(weights.get(name, 1.0))))
     name = "+".join([main.name, *others])
     findings = (*main.findings, *(finding for corpus in others.values() for finding in corpus.findings))
     return replace(main, name=name, auxiliary=tuple(auxiliary), findings=findings)
@@ -62,7 +65,7 @@ def without_held_out(corpus: Corpus) -> Corpus:
         own, start = clusters[start : start + len(task.statements)], start + len(task.statements)
         fresh = [row for row, cluster in enumerate(own) if cluster not in taken]
         if fresh:
-            auxiliary.append(replace(task, statements=task.statements.take(fresh)))
+            auxiliary.append(replace(task, statements=with_labels_that_occur(task.statements.take(fresh))))
         if n_left_out := len(own) - len(fresh):
             message = (
                 f"{n_left_out:,} of {len(own):,} statements of '{task.name}' repeat, or nearly repeat, statements that "
@@ -70,3 +73,15 @@ def without_held_out(corpus: Corpus) -> Corpus:
             )
             findings.append(Finding("warning", "auxiliary-held-out", message, n_left_out))
     return replace(corpus, auxiliary=tuple(auxiliary), findings=tuple(findings))
+
+
+def with_labels_that_occur(statements: Statements) -> Statements:
+    """The statements without the labels that none of them has, if two are left; a head that isn't kept needs no more."""
+    import numpy as np
+
+    assert statements.labels is not None
+    present, label_ids = np.unique(statements.gold, return_inverse=True)
+    if len(present) < 2:
+        return statements
+    names = [statements.labels.names[label] for label in present]
+    return replace(statements, labels=LabelSet.of(names), label_ids=label_ids)

@@ -199,14 +199,20 @@ def learn_auxiliary(model: Model, corpus: Corpus) -> None:
 
     Raises:
         ConfigError: If the family learns one corpus at a time.
+        DataError: If another task has fewer than 2 labels.
     """
-    if not corpus.auxiliary:
+    if not corpus.auxiliary and not isinstance(model, Multitask):
         return
     if not isinstance(model, Multitask):
         raise ConfigError(
             f"model '{family_of(model)}' learns one corpus at a time, and '{corpus.name}' is a mixture. "
             "Choose model=cross_encoder, or another corpus."
         )
+    for task in corpus.auxiliary:
+        if len(set(task.statements.gold.tolist())) < 2:
+            raise DataError(
+                f"of corpus '{task.name}' of the mixture, fewer than 2 labels are left to learn from; leave it out."
+            )
     model.learn_beside(corpus.auxiliary)
 
 

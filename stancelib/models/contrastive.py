@@ -103,6 +103,11 @@ class Contrastive:
             DataError: If there are no labelled statements, or a label has none.
         """
         self.labels_ = training_labels(train, self.class_weight)
+        self._fit(train, validation, report)
+        self._checkpoint_folder, self._resume = None, False  # which were for this fit
+        return self
+
+    def _fit(self, train: Statements, validation: Statements | None, report: Report) -> None:
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.encoder_digest_ = encoder_digest(folder)
         self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)
@@ -116,7 +121,6 @@ class Contrastive:
                 self._learn(network, tokens, train, validation, place=place, report=report)
                 self.head_ = self._fit_head(network, tokens[0], train)
         self.network_ = network.eval()
-        return self
 
     def predict_proba(self, statements: Statements) -> NDArray[np.float64]:
         """Label probabilities, shape (n_statements, n_labels)."""
@@ -207,6 +211,7 @@ class Contrastive:
         encoder = replace(self.encoder, name="", revision=None)  # which one it is says the digest, wherever it lies
         options: list[Any] = [encoder, self.loop, self.optimizer, self.pairs]
         identity: list[Any] = [self.encoder_digest_, train.digest, validation.digest if validation else None]
+        identity.append(list(self.labels_))  # a digest is of names, and the head has an order
         identity += [asdict(option) for option in options] + [self.use_target, self.C, self.class_weight, self.seed]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=dict).encode()).hexdigest()
         return Checkpoints(self._checkpoint_folder, digest, self.threads_)

@@ -122,6 +122,11 @@ class CrossEncoder:
             DataError: If there are no labelled statements, or a label has none.
         """
         self.labels_ = training_labels(train, self.loss.class_weight)
+        self._fit(train, validation, report)
+        self._checkpoint_folder, self._resume, self._auxiliary = None, False, ()  # which were for this fit
+        return self
+
+    def _fit(self, train: Statements, validation: Statements | None, report: Report) -> None:
         folder = find_encoder(self.encoder.name, self.encoder.revision)
         self.encoder_digest_ = encoder_digest(folder)
         self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)
@@ -136,7 +141,6 @@ class CrossEncoder:
         network.encoder = merge_lora(network.encoder)
         keep_outputs(network, len(self.labels_))
         self.network_ = network.eval()
-        return self
 
     def predict_proba(self, statements: Statements) -> NDArray[np.float64]:
         """Label probabilities, shape (n_statements, n_labels)."""
@@ -243,7 +247,11 @@ class CrossEncoder:
             train.digest,
             validation.digest if validation else None,
             self.use_target,
-            [[task.name, task.weight, task.statements.digest] for task in self._auxiliary],
+            list(self.labels_),  # a digest is of names, and the head has an order
+            [
+                [task.name, task.weight, task.statements.digest, list(training_labels(task.statements))]
+                for task in self._auxiliary
+            ],
         ]
         identity += [asdict(option) if option else None for option in options] + [self.seed]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

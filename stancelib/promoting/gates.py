@@ -10,7 +10,12 @@ from stancelib.errors import nearest
 from stancelib.evaluation.metrics import HEADLINES
 from stancelib.schema import TEST, VALIDATION
 
-BEHAVIOUR_FLOORS = {"absurd_condition": 0.3, "sarcasm": 0.4}
+BEHAVIOUR_FLOORS: dict[str, float | None] = {
+    "absurd_condition": 0.3,
+    "questions": 0.45,
+    "sarcasm": 0.4,
+    "swapped_clauses": None,
+}
 SHARES = ("min_slice", "min_behaviour", "max_ece", "min_pair_accuracy")
 FIXED = ("split", "score", "skip_labels")  # neither value asks for more than the other
 STRICTER_LOWER = ("tolerance", "max_drop", "rescore_champion", "max_ece")

@@ -202,14 +202,21 @@ def _behaviour(candidate: Candidate, gates: Gates) -> Iterator[Check]:
         for name, rate in candidate.metrics.items()
         if name.startswith(BEHAVIOUR) and name != f"{BEHAVIOUR}all" and not math.isnan(rate)
     }
+    if gates.min_behaviour is not None and not rates:
+        reason = (
+            f"{candidate.name} logged no {BEHAVIOUR} numbers; train it with evaluation.analyses.behaviour=true. Where "
+            "its labels are none of the shipped cases, add cases of your own with evaluation.analyses.behaviour_files, "
+            f"{_or_left_out('min_behaviour').removesuffix('.')}, and behaviour_floors: null."
+        )
+        yield _missing("capabilities", _at_least(gates.min_behaviour), reason)
+        return
     for name, floor in own.items():
         if floor is not None and name not in rates:
-            reason = f"{candidate.name} logged no {BEHAVIOUR}{name}{nearest(name, rates)} Train it with that case file."
+            reason = (
+                f"{candidate.name} logged no {BEHAVIOUR}{name}{nearest(name, rates)} Train it with that case file, "
+                f"{_or_left_out(f'behaviour_floors: {{{name}').removesuffix('.')}}}."
+            )
             yield _missing(f"capability {name}", _at_least(floor), reason)
-    if gates.min_behaviour is not None and not rates:
-        step = f"train it with evaluation.analyses.behaviour=true, {_or_left_out('min_behaviour')}"
-        reason = f"{candidate.name} logged no {BEHAVIOUR} numbers; {step}"
-        yield _missing("capabilities", _at_least(gates.min_behaviour), reason)
     yield from _floors("capability", rates, {name: own.get(name, gates.min_behaviour) for name in rates})
 
 

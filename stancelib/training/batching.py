@@ -73,10 +73,10 @@ def tokenize(
         window: Sequence[Any] = texts[start : start + ENCODED_AT_ONCE]
         if targets is not None:
             window = [(target or "", text) for target, text in zip(targets[start:], window, strict=False)]
-        encodings = tokenizer.encode_batch(window)
-        ids += [np.array(encoding.ids, np.int32) for encoding in encodings]
-        segments += [np.array(encoding.type_ids, np.int8) for encoding in encodings]
-        lengths += [len(encoding.ids) for encoding in encodings]
+        for encoding in tokenizer.encode_batch(window):  # some tokenizers make no token at all of an empty statement
+            ids.append(np.array(encoding.ids or [padding_id], np.int32))
+            segments.append(np.array(encoding.type_ids or [0], np.int8))
+            lengths.append(len(ids[-1]))
     return TokenRows(np.concatenate(ids), np.concatenate(segments), np.cumsum(lengths, dtype=np.int64), padding_id)
 
 

@@ -61,6 +61,7 @@ class Classification:
         self.batch_size = batch_size
         self.seed = seed
         self.replay = replay
+        self._mean_weight = float(terms.weights[train.label_ids].mean())
         self._epoch: tuple[int, list[NDArray[np.int_]]] = (-1, [])
         self.n_batches = len(self._batches_of(0))
 
@@ -70,8 +71,8 @@ class Classification:
         return self._batches_of(epoch)[position]
 
     def weight(self, rows: NDArray[np.int_]) -> float:
-        """Sum of the rows' weights."""
-        return float(self.terms.weights[self.train.label_ids[rows]].sum())
+        """As much as so many rows weigh on the whole: by the sum of its own, a batch would cancel its weights."""
+        return len(rows) * self._mean_weight
 
     def loss(self, network: Any, rows: NDArray[np.int_]) -> Any:
         """Summed weighted cross-entropy, over the labels of each row's own task."""

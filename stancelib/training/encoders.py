@@ -90,13 +90,20 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
 
 def _inside_bundle(folder: Path) -> Path:
     """The fine-tuned encoder in a bundle or a run folder, to start another task from; else the folder itself."""
-    bundle = bundle_of_encoder(folder)
-    return bundle / "model" / "encoder" if bundle else folder
+    if bundle := bundle_of_encoder(folder):
+        return bundle / "model" / "encoder"
+    if any((place / "manifest.json").is_file() for place in (folder, folder / "model")):
+        raise ConfigError(f"the model in '{folder}' has no encoder to start from; give one of a family that has.")
+    return folder
 
 
 def bundle_of_encoder(folder: Path) -> Path | None:
-    """The bundle with an encoder that a run folder, or a bundle itself, holds; None if it is neither."""
-    for bundle in (folder, folder / "model"):
+    """The bundle with an encoder that a run folder, a bundle itself or its encoder's folder names; None for others."""
+    folder = folder.resolve()
+    places = [folder, folder / "model"]
+    if folder.parts[-2:] == ("model", "encoder"):
+        places.append(folder.parents[1])
+    for bundle in places:
         if (bundle / "manifest.json").is_file() and (bundle / "model" / "encoder").is_dir():
             return bundle
     return None
@@ -140,6 +147,11 @@ def _checked(folder: Path, name: str) -> Path:
         raise ConfigError(
             f"encoder '{name}': {folder} holds no *.safetensors file, and weights in other formats can run code when "
             "they are loaded. Convert them once with save_pretrained of transformers."
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"encoder '{name}': {folder} holds an adapter beside the encoder (adapter_config.json). Merge it once with "
+            "merge_and_unload of peft, and save the result."
         )
     return folder
 
@@ -185,12 +197,24 @@ def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
 
 
 def load_network(folder: Path) -> Any:
-    """The encoder as a torch module in float32 and evaluation mode, without the pooling layer that some have."""
+    """The encoder as a torch module in float32 and evaluation mode, without the pooling layer that some have.
+
+    Raises:
+        ConfigError: If its files lack weights, which would be random ones, or it needs Python code of its own.
+    """
     torch = import_torch()
     transformers = require("transformers", "torch")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     with _own_code_refused(folder), _quiet(transformers), torch.random.fork_rng(devices=[]):
-        network = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, **options)
+        network, found = transformers.AutoModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, **options
+        )
+    wrong = [str(key) for kind in ("missing_keys", "mismatched_keys") for key in found.get(kind, ())]
+    if wrong := sorted(key for key in wrong if "pooler." not in key):
+        raise ConfigError(
+            f"the weights in {folder} are not those of its config.json: {len(wrong)} tensors, such as {wrong[0]}, are "
+            "missing or of another shape. Save the encoder once more with save_pretrained of transformers."
+        )
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
     return network.eval()

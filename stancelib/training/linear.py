@@ -5,12 +5,14 @@ Shapes: N statements, F features, K labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from stancelib.errors import DataError, nearest
 from stancelib.labels import LabelSet
+from stancelib.training.settings import check_class_weight
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,9 +155,6 @@ def check_head_options(*, classifier: str, C: float, class_weight: object) -> No
         raise ValueError(
             f"classifier must be 'logistic' or 'svm', got {classifier!r}{nearest(classifier, ('logistic', 'svm'))}"
         )
-    if not C > 0:
-        raise ValueError(f"C must be above 0, got {C}.")
-    if isinstance(class_weight, str) and class_weight != "balanced":
-        raise ValueError(f"class_weight must be 'balanced', a weight per label, or null, got {class_weight!r}.")
-    if isinstance(class_weight, Mapping) and (low := [n for n, w in class_weight.items() if not w > 0]):
-        raise ValueError(f"class_weight of {low[0]!r} must be above 0, got {class_weight[low[0]]}.")
+    if not 0 < C < math.inf:
+        raise ValueError(f"C must be above 0 and finite, got {C}.")
+    check_class_weight(class_weight)

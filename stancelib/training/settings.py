@@ -5,6 +5,7 @@ Each group is a frozen dataclass, written in YAML as a nested ``_target_``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 SCORES = ("macro_f1", "accuracy", "loss")
+
+
+def check_class_weight(class_weight: object) -> None:
+    """Refuse weights that no loss can have.
+
+    Raises:
+        ValueError: If it is a text other than ``balanced``, or a weight is not above 0 and finite.
+    """
+    if isinstance(class_weight, str) and class_weight != "balanced":
+        raise ValueError(f"class_weight must be 'balanced', a weight per label, or null, got {class_weight!r}.")
+    if isinstance(class_weight, Mapping):
+        for name, weight in class_weight.items():
+            if not 0 < weight < math.inf:
+                raise ValueError(f"class_weight of {name!r} must be above 0 and finite, got {weight}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +67,10 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "head_learning_rate", "clip_norm"):
-            if (number := getattr(self, name)) is not None and not number > 0:
-                raise ValueError(f"{name} must be above 0, got {number}.")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}.")
+            if (number := getattr(self, name)) is not None and not 0 < number < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {number}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}.")
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}.")
         if not 0 < self.layer_decay <= 1:
@@ -126,12 +141,9 @@ class LossSettings:
     dropout: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            raise ValueError(
-                f"class_weight must be 'balanced', a weight per label, or null, got {self.class_weight!r}."
-            )
-        if self.logit_adjustment < 0:
-            raise ValueError(f"logit_adjustment must be at least 0, got {self.logit_adjustment}.")
+        check_class_weight(self.class_weight)
+        if not 0 <= self.logit_adjustment < math.inf:
+            raise ValueError(f"logit_adjustment must be at least 0 and finite, got {self.logit_adjustment}.")
         if self.logit_adjustment and self.class_weight is not None:
             raise ValueError(
                 "class_weight and logit_adjustment both correct for rare labels; set one of them to null or 0."

@@ -166,7 +166,8 @@ class Vectorizer:
         import numpy as np
         import torch
 
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+        nothing = [self.network.config.pad_token_id or 0]  # some tokenizers make no token at all of an empty text
+        ids = [encoding.ids or nothing for encoding in self.tokenizer.encode_batch(list(texts))]
         order = np.argsort([len(row) for row in ids], kind="stable")
         vectors: list[Any] = [None] * len(texts)
         with torch_threads(self.settings.threads), torch.inference_mode():

@@ -5,6 +5,8 @@ from stancelib.data.splitting import random
 from stancelib.errors import ConfigError, DataError
 from stancelib.experiment import run_experiment
 from stancelib.labels import LabelSet
+from stancelib.models.base import learn_auxiliary
+from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.prior import Prior
 from stancelib.schema import Corpus, Statements
 from stancelib.sizing import run_learning_curve
@@ -118,3 +120,14 @@ def test_others_may_have_more_labels_than_the_main_corpus():
     train = Statements(list("vwxyz"), ["t"] * 5, many, many.encode(list("abcde")))
     mixed = mixture(main=make_corpus(), others={"many": Corpus("many", many, {"train": train})})
     assert len(without_held_out(mixed).auxiliary[0].statements) == 5
+
+
+def test_labels_that_another_corpus_has_in_no_training_row_are_left_out_of_its_head():
+    labels = LabelSet(("x", "y", "z"))
+    train = Statements(list("vw"), ["t"] * 2, labels, labels.encode(["z", "x"]))
+    other = Corpus("other", labels, {"train": train, "test": Statements(["q"], ["t"], labels, labels.encode(["y"]))})
+    (task,) = mixture(main=make_corpus(), others={"other": other}).auxiliary
+    assert (task.statements.labels.names, task.statements.column("label")) == (("x", "z"), ["z", "x"])
+    single = mixture(main=make_corpus(), others={"single": Corpus("single", labels, {"train": train.take([0])})})
+    with pytest.raises(DataError, match="of corpus 'single' of the mixture, fewer than 2 labels are left"):
+        learn_auxiliary(CrossEncoder(), single)

@@ -28,6 +28,11 @@ EARLIER = (  # what somebody held before the answer, taken for the answer
     r"\b(?:so far|in march|in spring|for years|twice|was against|were against|we were|could have|would have|'d have|"
     r"at first|used to|by now|but)\b[^.;:]*[,.;:]"
 )
+SPEAKERS = (  # who says something, and what names occur
+    r"\b(?:firm|charity|Saltmen|Ellmar|City|United|Berger|Altmann|Ella|bank|branch|borrower|Quill|Zorbex|bot|referees|"
+    r"furriers|Arland|Norrland|Kharesh|rebels|steward|director|archbishop|apprentice|Mrs?|Fatima|[Ss]he|They|"
+    r"Conservatives|Greens|pensioners|bloc|Dunmore|Karst|Vell)\b"
+)
 HEAD = "capability: own\ndescription: Mine.\n"
 CASE = "  - {id: a, target: a plan, text: We refuse., label: reject}\n"
 
@@ -176,7 +181,8 @@ SHORTCUTS = {  # what a model answers by, and the capabilities that show it, the
         judge_of(lambda text, target, gold: "conditional-accept" if gold == "accept" else gold),
         ("dropped_condition",),
     ),
-    "bag of words": (judge_of(lambda text, target, gold: BAGS[target, bag(text)]), ("speaker_and_entity_swaps",)),
+    "speaker": (oracle_but(SPEAKERS, "none", flags=0), ("speaker_and_entity_swaps",)),
+    "bag of words": (judge_of(lambda text, target, gold: BAGS[target, bag(text)]), ("swapped_clauses",)),
 }
 
 
@@ -184,7 +190,7 @@ SHORTCUTS = {  # what a model answers by, and the capabilities that show it, the
 def test_a_planted_shortcut_fails_the_capability_named_for_it(shortcut):
     judge, (named, *also) = SHORTCUTS[shortcut]
     found, gates = rates(judge), Gates()
-    assert found[named] < gates.behaviour_floors.get(named, gates.min_behaviour)
+    assert found[named] < (gates.behaviour_floors.get(named) or gates.min_behaviour)
     others = [rate for name, rate in found.items() if name not in {named, *also, "all"}]
     assert max(found[name] for name in (named, *also)) < min(others)
     assert np.mean(others) > 0.85

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,10 @@ from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
 from stancelib.models.base import Model
 from stancelib.models.cross_encoder import CrossEncoder
+from stancelib.models.prior import Prior
 from stancelib.schema import Auxiliary, Statements
+from stancelib.training.batching import TokenRows
+from stancelib.training.classification import Classification, LabelledRows
 from stancelib.training.encoders import EncoderSettings, load_network
 from stancelib.training.settings import (
     AugmentSettings,
@@ -25,6 +29,7 @@ from stancelib.training.settings import (
     LoraSettings,
     LossSettings,
     OptimizerSettings,
+    loss_terms,
 )
 
 from ..training.tiny_bert import LABELS, make_statements, make_tiny_encoder, odd_statements
@@ -221,8 +226,59 @@ def test_resuming_on_other_data_is_refused(settings, tmp_path):
     model = make_model(settings)
     model.checkpoint_to(tmp_path / "checkpoints", resume=True)
     model.fit(make_statements(60))
+    model.checkpoint_to(tmp_path / "checkpoints", resume=True)
     with pytest.raises(ConfigError, match="other data"):
         model.fit(make_statements(60, seed=5))
+
+
+def test_resuming_with_the_labels_in_another_order_is_refused(settings, tmp_path):
+    train = make_statements(60)
+    turned = LabelSet(tuple(reversed(LABELS.names)))
+    other = replace(train, labels=turned, label_ids=turned.encode(train.column("label")))
+    assert other.digest == train.digest
+    for statements in (train, other):
+        model = make_model(settings)
+        model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+        if statements is train:
+            model.fit(train)
+    with pytest.raises(ConfigError, match="other data"):
+        model.fit(other)
+
+
+def test_what_was_asked_of_a_fit_is_not_done_by_later_ones(settings, tmp_path):
+    few, plain = make_statements(30), make_model(settings).fit(make_statements(30))
+    model = make_model(settings)
+    model.checkpoint_to(tmp_path / "checkpoints", resume=True)
+    model.learn_beside([other_task(24)])
+    model.fit(few)
+    assert not same(state_of(model), state_of(plain))
+    assert same(state_of(model.fit(few)), state_of(plain))
+
+
+def test_weights_count_against_all_statements_and_not_within_their_batch(settings):
+    """A batch of a single label, or of another task alone, would cancel its own weights."""
+    train, weights = make_statements(24), {name: 5.0 if name == LABELS.names[0] else 0.5 for name in LABELS}
+    loop = LoopSettings(epochs=2, batch_size=1)
+    plain = make_model(settings, loop=loop).fit(train)
+    weighted = make_model(settings, loop=loop, loss=LossSettings(class_weight=weights)).fit(train)
+    gain = weighted.predict_proba(train)[:, 0].mean() - plain.predict_proba(train)[:, 0].mean()
+    assert gain > 0.05
+
+
+def test_batches_of_another_task_weigh_what_its_statements_do():
+    terms = loss_terms(LossSettings(), [(np.zeros(2, int), LABELS, 1.0), (np.zeros(6, int), LABELS, 0.01)])
+    label_ids = np.array([0, 1, 3, 3, 3, 3, 3, 3])
+    tokens = TokenRows(np.zeros(8, np.int32), np.zeros(8, np.int8), np.arange(9), 0)
+    task = Classification(train=LabelledRows(tokens, label_ids), validation=None, terms=terms, batch_size=2, seed=0)
+    assert task.weight(np.array([2, 3])) == task.weight(np.array([0, 1])) == pytest.approx(2 * 2.06 / 8)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_weights_that_no_loss_can_have_are_refused(weight):
+    with pytest.raises(ValueError, match="class_weight of 'a' must be above 0 and finite"):
+        LossSettings(class_weight={"a": weight})
+    with pytest.raises(ValueError, match="learning_rate must be above 0 and finite"):
+        OptimizerSettings(learning_rate=weight)
 
 
 def test_a_training_is_gone_on_with_wherever_its_encoder_lies_by_now(settings, tmp_path):
@@ -350,7 +406,24 @@ def test_a_bundles_encoder_starts_another_label_set(settings, tmp_path):
     bundle = tmp_path / "run" / "model"
     save_bundle(bundle, model=first, labels=LABELS, facts={"name": "first"})
     other = other_task(24).statements
-    for source in (bundle, bundle.parent):
+    for source in (bundle, bundle.parent, bundle / "model" / "encoder"):
         again = make_model(EncoderSettings(name=str(source), max_tokens=32, threads=1), epochs=1).fit(other)
         assert again.encoder_digest_ != first.encoder_digest_
         assert again.predict_proba(other).shape == (24, 4)
+
+
+def test_a_model_without_an_encoder_is_no_encoder(tmp_path):
+    bundle = tmp_path / "run" / "model"
+    save_bundle(bundle, model=Prior().fit(make_statements(12)), labels=LABELS, facts={"name": "x"})
+    for source in (bundle, bundle.parent):
+        with pytest.raises(ConfigError, match=r"the model in '.*' has no encoder to start from"):
+            make_model(EncoderSettings(name=str(source), max_tokens=32)).fit(make_statements(12))
+
+
+def test_an_empty_statement_of_which_the_tokenizer_makes_nothing_is_answered(settings):
+    path = Path(settings.name) / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    model = make_model(settings, use_target=False).fit(make_statements(30))
+    for texts in (["", "we agreed"], [""]):
+        said = model.predict_proba(Statements(texts, [None] * len(texts)))
+        assert np.isfinite(said).all()

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from stancelib.errors import ConfigError
 from stancelib.training import encoders
@@ -138,3 +139,20 @@ def test_code_that_lies_beside_an_encoder_is_never_run(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="needs Python code that lies beside it, and stancelib never runs such code"):
         load_network(folder)
     assert not ran.exists()
+
+
+def test_weights_that_are_not_those_of_the_config_are_refused(tmp_path):
+    """They would be random ones, and others in every process."""
+    folder = make_tiny_encoder(tmp_path / "enc")
+    path = folder / "model.safetensors"
+    tensors = {f"module.{name}": tensor for name, tensor in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(ConfigError, match=r"enc are not those of its config\.json: \d+ tensors, such as"):
+        load_network(folder)
+
+
+def test_an_adapter_beside_an_encoder_is_refused(tmp_path):
+    folder = make_tiny_encoder(tmp_path / "enc")
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="Merge it once with merge_and_unload of peft"):
+        find_encoder(str(folder))

@@ -111,10 +111,10 @@ def test_a_label_with_too_few_rows_is_refused(classifier, least):
     ("options", "message"),
     [
         ({"classifier": "logistik"}, "classifier must be 'logistic' or 'svm', got 'logistik'; did you mean 'logistic'"),
-        ({"C": 0}, "C must be above 0, got 0"),
-        ({"C": float("nan")}, "C must be above 0, got nan"),
+        ({"C": 0}, "C must be above 0 and finite, got 0"),
+        ({"C": float("nan")}, "C must be above 0 and finite, got nan"),
         ({"class_weight": "even"}, "class_weight must be 'balanced', a weight per label, or null, got 'even'"),
-        ({"class_weight": {"no": 0}}, "class_weight of 'no' must be above 0, got 0"),
+        ({"class_weight": {"no": 0}}, "class_weight of 'no' must be above 0 and finite, got 0"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
