@@ -252,8 +252,5 @@ def with_labels_of(corpus: Corpus, model: StanceModel) -> Corpus:
             f"its labels are {', '.join(model.labels)}{nearest(unknown[0], model.labels)} "
             "Map it with data.label_map, or leave it out."
         )
-    splits = {
-        part: replace(statements, labels=model.labels, label_ids=model.labels.encode(statements.column("label")))
-        for part, statements in corpus.splits.items()
-    }
+    splits = {part: statements.with_labels(model.labels) for part, statements in corpus.splits.items()}
     return replace(corpus, labels=model.labels, splits=splits)

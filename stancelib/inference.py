@@ -73,7 +73,7 @@ class StanceModel:
 
         Args:
             statements: One text or several.
-            targets: One target for all, one per statement, or None where the model needs none.
+            targets: One target for all, one per statement, or None where the model needs none; NaN is none, too.
 
         Returns:
             One prediction per statement, in order.
@@ -106,14 +106,10 @@ class StanceModel:
             DataError: If the text column, or a target column by another name, is missing, or holds something other than
                 strings.
         """
-        import pandas as pd
-
         for name in (text, *([target] if target not in (None, "target") else [])):
             if name not in frame.columns:
                 raise DataError(f"the frame has no column '{name}'; it has {', '.join(map(str, frame.columns))}.")
-        targets = None
-        if target is not None and target in frame.columns:
-            targets = [None if pd.isna(value) else value for value in frame[target]]
+        targets = frame[target].tolist() if target is not None and target in frame.columns else None
         answers = answer_columns(self.judge(_statements(frame[text].tolist(), targets)), taken=frame.columns)
         return frame.assign(**answers)
 
@@ -203,12 +199,19 @@ def _statements(statements: Texts, targets: Targets) -> Statements:
     texts = _in_order("statements", [statements] if isinstance(statements, str) else statements)
     if targets is None or isinstance(targets, str):
         targets = [targets] * len(texts)
-    targets = _in_order("targets", targets)
+    targets = [None if _is_missing(target) else target for target in _in_order("targets", targets)]
     if len(targets) != len(texts):
         raise DataError(
             f"there are {len(texts)} statements but {len(targets)} targets; give one target, or one for each."
         )
     return Statements(texts, targets)
+
+
+def _is_missing(value: Any) -> bool:
+    """True of None, NaN, and pandas' NA and NaT, which no library need be there for."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
 
 
 def _in_order(name: str, values: Any) -> list[Any]:

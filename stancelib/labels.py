@@ -44,6 +44,7 @@ class LabelSet:
     definitions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
         if len(self.names) < 2:
             raise ConfigError(f"a label set needs at least 2 labels, got {list(self.names)}.")
         for name in self.names:

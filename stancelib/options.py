@@ -87,9 +87,10 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
             for item_name, item in value.items():
                 _check_component(item, f"{key}.{name}.{item_name}", file)
         elif name in hints:
+            value = _with_names(value, hints[name])
             _check_type(f"{key}.{name}", value, hints[name], file)
             if isinstance(node, dict):
-                node[name] = _normal(value, hints[name])
+                node[name] = float(value) if hints[name] is float else value
     for name, parameter in parameters.items():
         if name not in node and parameter.default is parameter.empty and not node.get("_partial_"):
             raise ConfigError(
@@ -97,11 +98,20 @@ def _check_component(node: Mapping[str, Any], key: str, file: str) -> None:
             )
 
 
-def _normal(value: Any, hint: Any) -> Any:
-    """The value as its annotation has it: no whole number for a float, and names as keys, where YAML reads others."""
-    if hint is float:
-        return float(value)
-    return json.loads(json.dumps(value)) if isinstance(value, Mapping) else value
+def _with_names(value: Any, hint: Any) -> Any:
+    """The value with text where names are wanted and YAML reads numbers, or booleans in keys: labels may be digits."""
+    kinds = [(typing.get_origin(part), typing.get_args(part)) for part in (hint, *typing.get_args(hint))]
+    if isinstance(value, Mapping):
+        named = json.loads(json.dumps(value))
+        of_names = any(origin is Mapping and str in (kind[1], *typing.get_args(kind[1])) for origin, kind in kinds)
+        return {key: _as_name(one) for key, one in named.items()} if of_names else named
+    if isinstance(value, list) and any(kind == (str,) for _, kind in kinds):
+        return [_as_name(one) for one in value]
+    return value
+
+
+def _as_name(value: Any) -> Any:
+    return str(value) if type(value) is int else value
 
 
 def _file_of(group: str, option: str) -> str:

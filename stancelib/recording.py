@@ -15,6 +15,7 @@ from typing import Any
 from stancelib.bundle import Learned
 from stancelib.data.cleaning import check_corpus, raise_errors
 from stancelib.data.mixture import without_held_out
+from stancelib.errors import DataError
 from stancelib.evaluation.figures import calibration_figure, confusion_figure
 from stancelib.evaluation.metrics import Evaluation, headline_first, spelled
 from stancelib.journal import (
@@ -125,6 +126,11 @@ def check_data(
         journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     raise_errors(findings)
     for split in splits:
+        if split not in corpus.splits and judged is None:
+            raise DataError(
+                f"corpus '{corpus.name}' has no split '{split}' to score; it has {', '.join(corpus.splits)}. A split "
+                "protocol makes one: split=random, in Python split=partial(stancelib.data.splitting.random, seed=0)."
+            )
         corpus.split(split)
     for finding in findings:
         logger.warning("%s", finding.message)

@@ -243,8 +243,7 @@ def _answers(corpus: Corpus, path: str | Path, encoding: str) -> tuple[dict[_At,
     problems: list[str] = []
     for place, answer in read_rows(path, encoding=encoding):
         if missing := [name for name in _NEEDED if name not in answer]:
-            hint = " Save it with commas between the columns." if any(";" in name for name in answer) else ""
-            raise DataError(f"{path} has no column '{missing[0]}'; it has {', '.join(answer)}.{hint}")
+            raise DataError(f"{path} has no column '{missing[0]}'; it has {', '.join(answer)}.")
         answer["corrected_label"] = str(answer["corrected_label"] or "").strip()
         if not answer["corrected_label"]:
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from stancelib.errors import DataError
+from stancelib.errors import DataError, nearest
 from stancelib.labels import LabelSet
 from stancelib.texts import require_texts, text_or_none
 
@@ -52,7 +52,7 @@ class Finding:
     places: tuple[Place, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Statements:
     """Statements in columns.
 
@@ -60,7 +60,7 @@ class Statements:
 
     Args:
         texts: What was said, n strings.
-        targets: What each statement is judged towards; None where it has no target.
+        targets: What each statement is judged towards; None where it has no target, and nothing where none has one.
         labels: The label set that ``label_ids`` refers to, or None where nothing is labelled.
         label_ids: Label ids, shape (n,), or None where nothing is labelled.
         ids: Unique names of the statements; row numbers where the source has none.
@@ -72,7 +72,7 @@ class Statements:
     """
 
     texts: Sequence[str]
-    targets: Sequence[str | None]
+    targets: Sequence[str | None] = ()
     labels: LabelSet | None = None
     label_ids: NDArray[np.int_] | None = None
     ids: Sequence[str] = ()
@@ -83,6 +83,8 @@ class Statements:
         for name in ("texts", "targets", "ids", "places"):
             object.__setattr__(self, name, _listed(getattr(self, name)))
         object.__setattr__(self, "columns", {name: _listed(values) for name, values in self.columns.items()})
+        if self.targets == ():  # the default: an empty list for some texts is a mistake
+            object.__setattr__(self, "targets", [None] * len(self.texts))
         if not self.ids:
             object.__setattr__(self, "ids", [str(i + 1) for i in range(len(self.texts))])
         sizes = {"targets": len(self.targets), "ids": len(self.ids)} | {k: len(v) for k, v in self.columns.items()}
@@ -102,6 +104,10 @@ class Statements:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def __repr__(self) -> str:
+        labels = f", labels {', '.join(self.labels)}" if self.labels is not None else ""
+        return f"<Statements: {len(self):,}, columns {', '.join(self.column_names)}{labels}>"
+
     def take(self, rows: Sequence[int] | NDArray[np.int_]) -> Statements:
         """The statements at these positions, in this order."""
         rows = [int(row) for row in rows]
@@ -114,6 +120,21 @@ class Statements:
             columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
             places=[self.places[row] for row in rows] if self.places else (),
         )
+
+    def with_labels(self, labels: LabelSet) -> Statements:
+        """The statements with their label ids in the order of these labels; unlabelled ones as they are.
+
+        Raises:
+            DataError: If one has a label that isn't among them.
+        """
+        if self.label_ids is None or self.labels is None or self.labels.names == labels.names:
+            return self
+        if unknown := [name for name in self.labels.decode(sorted(set(self.gold.tolist()))) if name not in labels]:
+            raise DataError(
+                f"the statements have the label '{unknown[0]}', which is none of {', '.join(labels)}"
+                f"{nearest(unknown[0], labels)} Leave these statements or their labels out."
+            )
+        return replace(self, labels=labels, label_ids=labels.encode(self.labels.decode(self.gold)))
 
     def place(self, row: int) -> Place:
         """Where row ``row`` (counted from 0) was read."""
@@ -214,18 +235,21 @@ class Auxiliary:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Corpus:
     """A data set: labelled statements in named splits.
 
     Args:
         name: Short name, such as ``statements``.
         labels: The label set of all splits.
-        splits: Statements by split name; usually train, validation and test.
+        splits: Statements by split name, with these labels; usually train, validation and test.
         source: Where it came from: a path, a hub name with revision.
         protocol: How the splits were made, such as ``given`` or ``leave_out(domain)``.
         findings: What reading it already found (row-level checks); the rest comes from ``check_corpus``.
         auxiliary: Statements of other tasks to learn beside this one.
+
+    Raises:
+        DataError: If a split has other labels, or the same in another order.
     """
 
     name: str
@@ -235,6 +259,18 @@ class Corpus:
     protocol: str = "given"
     findings: tuple[Finding, ...] = ()
     auxiliary: tuple[Auxiliary, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, statements in self.splits.items():
+            if statements.labels is not None and statements.labels.names != self.labels.names:
+                raise DataError(
+                    f"split '{name}' has the labels {', '.join(statements.labels)}, and the corpus '{self.name}' "
+                    f"{', '.join(self.labels)}: give all splits the same ones in the same order (`with_labels`)."
+                )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(statements):,}" for name, statements in self.splits.items())
+        return f"<Corpus {self.name}: {sizes}; labels {', '.join(self.labels)}>"
 
     def split(self, name: str) -> Statements:
         """One split.
@@ -254,17 +290,20 @@ class Corpus:
         return hashlib.sha256(json.dumps([list(self.labels), parts]).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Predictions:
     """What a model said about labelled or unlabelled statements.
 
     Args:
-        statements: What was judged, n of them.
+        statements: What was judged, n of them; labelled ones get their label ids in the order of ``labels``.
         labels: The label set of the columns of ``probabilities``.
         probabilities: Label probabilities, shape (n, n_labels); rows sum to 1.
         chosen: Label ids that a decision rule chose, shape (n,); None takes the most probable ones.
         sets: Which labels each prediction set holds, shape (n, n_labels), or None where there are no sets.
         abstained: Where the model gives no answer, shape (n,), or None where it always gives one.
+
+    Raises:
+        DataError: If a statement has a label that isn't among these.
     """
 
     statements: Statements
@@ -273,6 +312,12 @@ class Predictions:
     chosen: NDArray[np.int_] | None = None
     sets: NDArray[np.bool_] | None = None
     abstained: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "statements", self.statements.with_labels(self.labels))
+
+    def __repr__(self) -> str:
+        return f"<Predictions: {len(self.statements):,} statements, labels {', '.join(self.labels)}>"
 
     @property
     def label_ids(self) -> NDArray[np.int_]:

@@ -129,7 +129,7 @@ BAD_CONFIGS = {
         ["model=tfidf", "model.class_weight=balance"],
         r"model\.class_weight must be 'balanced' or a mapping of names to values or null, got 'balance' \(.*\)\.",
     ),
-    "number out of range": (["model=tfidf", "model.C=-1"], r"model=tfidf: C must be above 0, got -1\.?0?\."),
+    "number out of range": (["model=tfidf", "model.C=-1"], r"model=tfidf: C must be above 0 and finite, got -1\.?0?\."),
     "range upside down": (
         ["model=tfidf", "model.ngrams.word=[2,1]"],
         r"model=tfidf: word must be \[shortest, longest\] with 1 <= shortest <= longest, got \[2, 1\]\.",
@@ -258,9 +258,9 @@ BAD_FILES = {
     "open quote": ("f.csv", b'text,target,label\n"a,b,c\n', [], r"f\.csv row 1 \(line 2\) can't be read: .*"),
     "other separator": (
         "f.csv",
-        b"text;target;label\na;b;c\n",
+        b"text|target|label\na|b|c\n",
         [],
-        r"'f\.csv' has no column 'text'; its columns are text;target;label; the fields seem not to be separated .*",
+        r"'f\.csv' has no column 'text'; its columns are text\|target\|label; the fields seem to be separated.*",
     ),
     "unknown format": (
         "f.xyz",
@@ -381,7 +381,7 @@ BAD_FILES = {
         "f.jsonl",
         change(0),
         ["split=given", "evaluation.splits=[test]"],
-        r"corpus 'f' has no split 'test'; it has train, validation\.",
+        r"corpus 'f' has no split 'test' to score; it has train, validation\. A split protocol makes.*",
     ),
 }
 

@@ -271,7 +271,7 @@ def test_a_model_that_judges_towards_targets_refuses_statements_without(tmp_path
 def test_a_split_that_is_to_be_scored_must_be_there(tmp_path):
     corpus = make_corpus()
     corpus = replace(corpus, splits={"train": corpus.split("train")})
-    with pytest.raises(DataError, match="corpus 'small' has no split 'validation'; it has train"):
+    with pytest.raises(DataError, match="corpus 'small' has no split 'validation' to score; it has train"):
         run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "run")
 
 

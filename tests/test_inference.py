@@ -201,3 +201,10 @@ def test_half_of_a_character_is_read_as_one_that_could_not_be_read(model):
 def test_a_frame_without_the_target_column_that_is_named_is_refused(model):
     with pytest.raises(DataError, match="the frame has no column 'topik'; it has text, topic"):
         model.predict_frame(pd.DataFrame({"text": ["a"], "topic": ["b"]}), target="topik")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT])
+def test_missing_targets_of_a_frame_are_no_targets(missing, model):
+    """What ``read_csv`` makes of an empty field."""
+    said = model.predict_proba(["we agree"] * 2, pd.Series(["the fence", missing], dtype=object))
+    assert np.array_equal(said, model.predict_proba(["we agree"] * 2, ["the fence", None]))

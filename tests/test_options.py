@@ -154,3 +154,12 @@ def test_a_message_that_is_not_known_is_shown_in_one_line():
     said = explain("Something odd\nhappened here\nSee https://x", keys=dict, malformed=str)
     assert said == "Something odd happened here"
     assert Path(said).name == said
+
+
+def test_numbers_in_the_place_of_names_are_names():
+    """Labels may be digits, and the command line has no quotes for keys."""
+    config = {"model": {"_target_": f"{__name__}.Family", "needed": "x", "names": [1, "a", 0]}}
+    check_components(config, CHOICES)
+    assert config["model"]["names"] == ["1", "a", "0"]
+    with pytest.raises(ConfigError, match=r"model\.names must be a list of texts"):
+        check(names=[1.5])

@@ -279,11 +279,13 @@ def test_a_missing_column_is_named(corpus, tmp_path):
         take_back(corpus, path, reviewer="ada")
 
 
-def test_semicolons_between_columns_get_a_hint(corpus, tmp_path):
-    path = tmp_path / "queue.csv"
-    path.write_text("id;text;target\nr1;hello;x\n", encoding="utf-8")
-    with pytest.raises(DataError, match="Save it with commas"):
-        take_back(corpus, path, reviewer="ada")
+def test_a_queue_that_a_spreadsheet_saved_with_semicolons_comes_back(corpus, exported):
+    path, _ = exported
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, delimiter=";").writerows(rows)
+    assert take_back(corpus, path, reviewer="ada").corpus.digest == corpus.digest
 
 
 def test_someone_must_answer_for_the_labels(corpus, exported):

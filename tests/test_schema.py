@@ -174,3 +174,41 @@ def test_columns_of_pandas_and_numpy_are_taken_by_position_whatever_their_index(
 def test_columns_that_are_not_what_they_should_be_are_refused(changes, message):
     with pytest.raises(DataError, match=message):
         three(**changes)
+
+
+TURNED = LabelSet(tuple(reversed(LABELS.names)))
+
+
+def test_labels_in_another_order_are_matched_by_name():
+    """By number, right answers would have counted as wrong ones, and nobody would have been told."""
+    said = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]])
+    plain = Predictions(three(), LABELS, said)
+    turned = Predictions(three().with_labels(TURNED), LABELS, said)
+    assert turned.statements.labels == LABELS
+    assert turned.statements.gold.tolist() == plain.statements.gold.tolist()
+    with pytest.raises(DataError, match=r"the statements have the label 'yes', which is none of x, y"):
+        Predictions(three(), LabelSet(("x", "y")), said)
+
+
+def test_splits_with_the_labels_of_another_corpus_are_refused():
+    for labels in (TURNED, LabelSet(("x", "y"))):
+        with pytest.raises(DataError, match=r"split 'train' has the labels .*, and the corpus 'c' .*: give all splits"):
+            Corpus("c", labels, {"train": three()})
+
+
+def test_statements_without_targets_need_none_to_be_given():
+    assert Statements(["a", "b"]).targets == [None, None]
+    with pytest.raises(DataError, match="column 'targets' has 0 rows"):
+        Statements(["a", "b"], [])
+
+
+def test_a_corpus_is_told_in_a_line():
+    corpus = Corpus("c", LABELS, {"train": three()})
+    told = [repr(one) for one in (corpus, three(), Predictions(three(), LABELS, np.full((3, 2), 0.5)))]
+    assert told[0] == f"<Corpus c: train 3; labels {', '.join(LABELS)}>"
+    assert told[1].startswith("<Statements: 3, columns id, text, target, label")
+    assert told[2] == f"<Predictions: 3 statements, labels {', '.join(LABELS)}>"
+
+
+def test_the_names_of_a_label_set_may_be_a_list():
+    assert LabelSet(["a", "b"]) == LabelSet(("a", "b"))

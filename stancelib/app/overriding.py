@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stancelib.errors import ConfigError, nearest
 
 FLAGS = ("-m", "--multirun", "-cd", "--config-dir", "-cn", "--config-name", "--cfg", "--resolve", "--help", "--debug")
+QUOTED_KEY = r"""([{,]\s*)(["'])([\w.+ -]+)\2(\s*:)"""  # which Hydra's grammar doesn't know
 logger = logging.getLogger("stancelib")
 
 
@@ -57,8 +59,9 @@ def open_mappings(overrides: Sequence[str]) -> list[str]:
     """The overrides, those of whole mappings with ``++``, so that they may bring new names.
 
     Hydra merges ``decision.costs={…}`` into the mapping that is there and refuses what that lacks. Keys that a
-    component doesn't take are found by ``check_components``.
+    component doesn't take are found by ``check_components``. Keys lose their quotes, which Hydra has no place for.
     """
+    overrides = [re.sub(QUOTED_KEY, r"\1\3\4", one) if "={" in one else one for one in overrides]
     return [f"++{override}" if _sets_a_mapping(override) else override for override in overrides]
 
 

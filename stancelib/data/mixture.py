@@ -76,7 +76,7 @@ def without_held_out(corpus: Corpus) -> Corpus:
 
 
 def with_labels_that_occur(statements: Statements) -> Statements:
-    """The statements without the labels that none of them has, if two are left; a head that isn't kept needs no more."""
+    """The statements without the labels that none of them has, if two are left: a head for them needs no more."""
     import numpy as np
 
     assert statements.labels is not None

@@ -168,8 +168,8 @@ class _Reading:
             hint = (
                 nearest(name, self.names).removesuffix(".") or f"; set columns.{role} to the name of the {role} column."
             )
-            if len(self.names) == 1 and re.search("[;\t|]", next(iter(self.names))):
-                hint = "; the fields seem not to be separated by commas: save tabs as .tsv, or use commas."
+            if len(self.names) == 1 and "|" in next(iter(self.names)):
+                hint = "; the fields seem to be separated by bars: separate them by commas, semicolons or tabs."
             elif role == "target":
                 hint += " Set columns.target to null where the statements have no target."
             raise ConfigError(f"'{source}' has no column '{name}'; its columns are {', '.join(self.names)}{hint}")

@@ -1,6 +1,7 @@
 """Rows of a file, one at a time: read with their places, written as they come, in constant memory.
 
-CSV and TSV fields stay text: nothing is guessed to be a number, a date or missing.
+CSV and TSV fields stay text: nothing is guessed to be a number, a date or missing. A CSV may have semicolons or tabs in
+the place of commas, as spreadsheets write it in many countries.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +21,7 @@ from stancelib.errors import ConfigError, DataError, nearest, require
 from stancelib.schema import Place
 
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
-STANDARD = "-"
+STANDARD, PIPED = "-", "standard input"
 _BATCH = 4096
 
 
@@ -63,7 +65,7 @@ def read_rows(
     if str(path) == STANDARD:
         if kind == "parquet":
             raise ConfigError("Parquet can't be read from standard input: give a file, or pipe JSON lines.")
-        return _parse(sys.stdin.buffer, "standard input", kind, encoding, header)
+        return _parse(sys.stdin.buffer, PIPED, kind, encoding, header)
     require_file(Path(path))
     return _parquet(Path(path), header) if kind == "parquet" else _parse_file(Path(path), kind, encoding, header)
 
@@ -108,7 +110,14 @@ def _parse(
     lines = _lines(stream, name, encoding)
     if kind == "jsonl":
         return _json_lines(lines, name)
-    return _delimited(lines, name, "\t" if kind == "tsv" else ",", header)
+    first = next(lines, "")
+    separator = "\t" if kind == "tsv" else _separator(first)
+    return _delimited(chain([first] if first else [], lines), name, separator, header)
+
+
+def _separator(header: str) -> str:
+    """What stands between the fields of a CSV: where its header has no comma, maybe what spreadsheets write instead."""
+    return next((one for one in (",", ";", "\t") if one in header), ",")
 
 
 def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
@@ -131,6 +140,8 @@ def _lines(stream: IO[bytes], name: str, encoding: str) -> Iterator[str]:
 def _encoding_message(name: str, line: int, encoding: str, error: UnicodeError) -> str:
     byte = f" (byte 0x{error.object[error.start]:02x})" if isinstance(error, UnicodeDecodeError) else ""
     way = "save it as UTF-8, or set encoding (Excel often writes cp1252)"
+    if isinstance(error, UnicodeDecodeError) and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        way = "set encoding to utf-16"
     if codecs.lookup(encoding).name != "utf-8":
         way = "set encoding to the one that it was saved in, usually utf-8"
     return f"{name} line {max(line, 1)} is not {encoding}{byte}: {way}."
@@ -149,7 +160,8 @@ def _json_lines(lines: Iterator[str], name: str) -> Iterator[tuple[Place, dict[s
             if line[0].isspace():
                 record = _indented(line, name, row)
             else:
-                raise DataError(_not_json(f"{name} row {row}", error)) from None
+                hint = " It is read as JSON lines; for another format add --format csv." * (row == 1 and name == PIPED)
+                raise DataError(_not_json(f"{name} row {row}", error) + hint) from None
         if type(record) is not dict:
             raise DataError(_not_an_object(name, row, record))
         yield Place(name, row), record

@@ -214,9 +214,24 @@ def test_a_missing_column_lists_the_columns_there_are(tmp_path: Path, columns: C
         files(path=write(tmp_path, "d.csv"), columns=columns)
 
 
-def test_semicolons_for_commas_are_recognised(tmp_path: Path):
-    (tmp_path / "d.csv").write_text("text;target;label\na;b;c\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="not to be separated by commas"):
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_csv_may_have_semicolons_or_tabs_for_commas(tmp_path: Path, separator: str):
+    lines = ["text;target;label", "'a, b';c;yes", "d;e;no"]
+    text = "\n".join(lines).replace(";", separator).replace("'", '"')
+    (tmp_path / "d.csv").write_bytes(text.encode("cp1252"))
+    train = files(path=str(tmp_path / "d.csv"), encoding="cp1252").split("train")
+    assert (train.texts, train.targets) == (["a, b", "d"], ["c", "e"])
+
+
+def test_bars_between_fields_are_recognised(tmp_path: Path):
+    (tmp_path / "d.csv").write_text("text|target|label\na|b|c\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="separated by bars: separate them by commas"):
+        files(path=str(tmp_path / "d.csv"))
+
+
+def test_a_file_in_utf_16_says_so(tmp_path: Path):
+    (tmp_path / "d.csv").write_bytes("text,target,label\na,b,c\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"is not utf-8 \(byte 0xff\): set encoding to utf-16\."):
         files(path=str(tmp_path / "d.csv"))
 
 

@@ -112,8 +112,9 @@ def test_other_statements_are_refused():
 def test_other_labels_are_refused():
     (first, _), clusters = pair(5)
     other = LabelSet(("a", "b", "d"))
+    foreign = replace(first.statements, labels=other)
     with pytest.raises(DataError, match="differ in labels: a, b, c and a, b, d"):
-        compare(first, Predictions(first.statements, other, first.probabilities), clusters)
+        compare(first, Predictions(foreign, other, first.probabilities), clusters)
 
 
 def test_mcnemar_on_known_counts():

@@ -241,5 +241,5 @@ def test_unlabelled_statements_and_foreign_labels_are_refused():
     def foreign(statements):
         return Predictions(statements, LabelSet(("a", "b")), np.full((len(statements), 2), 0.5))
 
-    with pytest.raises(DataError, match="the model's labels are a, b, those of the statements conditional-accept"):
+    with pytest.raises(DataError, match="the statements have the label 'conditional-accept', which is none of a, b"):
         robustness(foreign, labelled(6))
