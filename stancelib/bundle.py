@@ -199,7 +199,7 @@ def _family(name: str, own: Mapping[str, type[Model]]) -> type[Model]:
         raise BundleError(
             f"the bundle's family {name!r} is none of stancelib's ({', '.join(family_names())})"
             f"{nearest(name, family_names())} "
-            "To load a family of your own, pass its class: load(path, families={name: Class})."
+            f"If it is one of your own, name it with --family {name}; in Python: load(path, families={{name: Class}})."
         )
     return family_class(name)
 

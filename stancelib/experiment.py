@@ -14,15 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stancelib.analysis import check_analyses, record_analyses
-from stancelib.bundle import Bundle, save_bundle
+from stancelib.bundle import Bundle, load_bundle, save_bundle
 from stancelib.calibrating import calibrate, judged, scored
-from stancelib.errors import DataError, nearest
+from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.inference import StanceModel
 from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
 from stancelib.learned import learned_before, rests_on
-from stancelib.models.base import Model, Report, Resumable, family_of, learn_auxiliary, silent
+from stancelib.models.base import (
+    Model,
+    Report,
+    Resumable,
+    check_family,
+    checked_probabilities,
+    family_names,
+    family_of,
+    learn_auxiliary,
+    silent,
+)
 from stancelib.provenance import package_versions
 from stancelib.recording import (
     BUNDLE,
@@ -34,6 +44,7 @@ from stancelib.recording import (
     interval_tags,
     label_counts,
     prepared,
+    record_findings,
     record_scores,
     recorded,
     summary_note,
@@ -98,17 +109,22 @@ def run_experiment(
         report: Called with the progress of the fit.
 
     Raises:
-        DataError: If a check of the data finds an error, or a split to score is missing.
+        ConfigError: If corpus or model are something else.
+        DataError: If a check of the data finds an error, a split to score is missing, or the model's answers are no
+            probabilities.
     """
+    check_family(model)
+    if not isinstance(corpus, Corpus):
+        raise ConfigError(f"corpus is a {type(corpus).__name__}; give what stancelib.data.files.files returns.")
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"{family_of(model)} {corpus.name} s{identity.seed}"
     tracker = tracker or JournalOnly()
+    corpus, decision = prepared(corpus, split), decision or Decision()
+    findings = check_data(corpus, model, evaluation.splits)
+    check_analyses(evaluation, corpus)
+    decision.check(corpus.labels)
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        corpus = prepared(corpus, split)
-        check_data(corpus, model, evaluation.splits, journal)
-        check_analyses(evaluation, corpus)
-        decision = decision or Decision()
-        decision.check(corpus.labels)
+        record_findings(journal, findings)
         describe(journal, corpus, {"model": family_of(model)} | interval_tags(evaluation), identity)
         if isinstance(model, Resumable):
             model.checkpoint_to(Path(folder) / CHECKPOINTS, resume=identity.resume)
@@ -154,10 +170,11 @@ def evaluate_model(
     identity, evaluation = identity or Identity(), evaluation or Evaluation()
     name = identity.name or f"evaluate {model.manifest['family']} on {corpus.name}"
     corpus, tracker = with_labels_of(corpus, model), tracker or JournalOnly()
+    learned = {} if model.learned is None else {"the model": model.learned}
+    findings = check_data(corpus, model.bundle.model, evaluation.splits, judged=learned)
+    check_analyses(evaluation, corpus)
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        learned = {} if model.learned is None else {"the model": model.learned}
-        check_data(corpus, model.bundle.model, evaluation.splits, journal, judged=learned)
-        check_analyses(evaluation, corpus)
+        record_findings(journal, findings)
         tags = {"model": str(model.manifest["family"]), "stage": "evaluation"} | interval_tags(evaluation)
         describe(journal, corpus, tags | encoder_tags(model.bundle.model), identity)
         started = time.monotonic()
@@ -201,7 +218,7 @@ def _probabilities(
     """The family's own probabilities for the splits to score, and for validation, which calibrates them."""
     started = time.monotonic()
     parts = [*splits, *({VALIDATION} & set(corpus.splits) - set(splits))]
-    raw = {part: model.predict_proba(corpus.split(part)) for part in parts}
+    raw = {part: checked_probabilities(model, corpus.split(part), corpus.labels) for part in parts}
     _record_speed(journal, sum(map(len, raw.values())), started)
     return raw
 
@@ -217,6 +234,8 @@ def _saved(journal: Journal, model: Model, corpus: Corpus, facts: Mapping[str, A
         shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
     learned = rests_on(corpus, learned_before(model))
     save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config, learned=learned)
+    if (family := family_of(model)) not in family_names():  # of the user's own: does it load what it has saved?
+        load_bundle(bundle, families={family: type(model)})
     shutil.rmtree(journal.folder / CHECKPOINTS, ignore_errors=True)
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     journal.metrics({"perf/bundle_mib": size / 2**20})

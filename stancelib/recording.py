@@ -31,7 +31,7 @@ from stancelib.learned import learned_before, learned_findings
 from stancelib.models.base import Model
 from stancelib.prediction_tables import prediction_columns
 from stancelib.provenance import config_hash, flatten, git_state, package_versions
-from stancelib.schema import TRAIN, VALIDATION, Corpus, Predictions
+from stancelib.schema import TRAIN, VALIDATION, Corpus, Finding, Predictions
 
 logger = logging.getLogger("stancelib")
 CONFIG, BUNDLE = "config.json", "model"
@@ -98,21 +98,18 @@ def prepared(corpus: Corpus, split: Callable[[Corpus], Corpus] | None) -> Corpus
 
 
 def check_data(
-    corpus: Corpus,
-    model: Model,
-    splits: Sequence[str],
-    journal: Journal,
-    *,
-    judged: Mapping[str, Learned] | None = None,
-) -> None:
-    """Stop on errors in the data; show and record the warnings.
+    corpus: Corpus, model: Model, splits: Sequence[str], *, judged: Mapping[str, Learned] | None = None
+) -> list[Finding]:
+    """Stop on errors in the data, before there is a run; the warnings.
 
     Args:
         corpus: Split as it will be used.
         model: What is to be trained on it, or judged.
         splits: Those to score.
-        journal: Gets the table ``data_checks``.
         judged: What the model rests on, where it is only judged; None where it is to be trained.
+
+    Raises:
+        DataError: If a check finds an error, or a split to score is missing.
     """
     findings = check_corpus(corpus, needs_target=model.uses_target)
     held_out = [name for name in (VALIDATION, *splits) if name in corpus.splits and name != TRAIN]
@@ -121,9 +118,6 @@ def check_data(
     else:
         findings += learned_findings(corpus, judged, [name for name in splits if name in corpus.splits], learning=False)
         findings = [finding for finding in findings if finding.check != "rare-label"]
-    if findings:
-        columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
-        journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     raise_errors(findings)
     for split in splits:
         if split not in corpus.splits and judged is None:
@@ -132,6 +126,14 @@ def check_data(
                 "protocol makes one: split=random, in Python split=partial(stancelib.data.splitting.random, seed=0)."
             )
         corpus.split(split)
+    return findings
+
+
+def record_findings(journal: Journal, findings: Sequence[Finding]) -> None:
+    """Show the warnings about the data, and keep them as the table ``data_checks``."""
+    if findings:
+        columns = {"severity": "severity", "check": "check", "rows": "n_rows", "message": "message"}
+        journal.table("data_checks", {title: [getattr(f, name) for f in findings] for title, name in columns.items()})
     for finding in findings:
         logger.warning("%s", finding.message)
     journal.tags({"data.warnings": str(len(findings))})

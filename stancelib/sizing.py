@@ -20,7 +20,7 @@ from stancelib.evaluation.learning import (
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.journal import Journal, JournalOnly, Tracker
 from stancelib.models.base import Model, Report, family_of, fresh_fits, learn_auxiliary, silent
-from stancelib.recording import Identity, check_data, describe, prepared, recorded
+from stancelib.recording import Identity, check_data, describe, prepared, record_findings, recorded
 from stancelib.schema import TRAIN, VALIDATION, Corpus
 
 CURVE = "learning_curve"
@@ -78,9 +78,10 @@ def run_learning_curve(
     seeds = range(identity.seed, identity.seed + n_draws)
     check_sizes(fractions, seeds, evaluation.n_resamples)
     name = identity.name or f"curve of {family_of(model)} {corpus.name} s{identity.seed}"
+    corpus = prepared(corpus, split)
+    findings = check_data(corpus, model, (VALIDATION,))
     with recorded(Path(folder), name, tracker, identity) as (journal, outcome):
-        corpus = prepared(corpus, split)
-        check_data(corpus, model, (VALIDATION,), journal)
+        record_findings(journal, findings)
         describe(journal, corpus, {"model": family_of(model), "stage": "curve"}, identity)
         learn_auxiliary(model := copy.deepcopy(model), corpus)
         fit = fresh_fits(model, n_fits(fractions, n_draws), report, validation=corpus.split(VALIDATION))

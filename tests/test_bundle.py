@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import stancelib
 from stancelib.bundle import FORMAT, SUMS, load_bundle, save_bundle, verify
-from stancelib.errors import BundleError
-from stancelib.models.base import class_name, family_names, family_of
+from stancelib.errors import BundleError, ConfigError
+from stancelib.models.base import class_name, family_names, family_of, own_families
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
 
@@ -278,7 +278,7 @@ def test_a_difference_as_between_two_machines_is_accepted(bundle):
 def test_a_family_of_ones_own_is_loaded_by_the_class_one_passes(tmp_path, statements):
     name = f"{Constant.__module__}.Constant"
     save_bundle(tmp_path / "b", model=Constant(), labels=LABELS, facts={})
-    with pytest.raises(BundleError, match=r"To load a family of your own, pass its class"):
+    with pytest.raises(BundleError, match=r"in Python: load\(path, families="):
         load_bundle(tmp_path / "b")
     loaded = stancelib.load(tmp_path / "b", families={name: Constant})
     assert loaded.judge(statements).probabilities.tolist() == [[0.2, 0.3, 0.5]] * len(statements)
@@ -360,3 +360,11 @@ def test_mlflow_finds_signature_and_example(tfidf_bundle):
     loaded = models.Model.load(str(tfidf_bundle))
     assert [column.name for column in loaded.signature.inputs] == ["text", "target"]
     assert loaded.load_input_example(str(tfidf_bundle)).columns.tolist() == ["text", "target"]
+
+
+def test_a_family_of_ones_own_is_named_by_its_user():
+    assert own_families(["stancelib.models.prior.Prior"]) == {"stancelib.models.prior.Prior": Prior}
+    with pytest.raises(ConfigError, match=r"there is no family 'nowhere\.Prior': No module named 'nowhere'"):
+        own_families(["nowhere.Prior"])
+    with pytest.raises(ConfigError, match=r"'stancelib\.labels\.LabelSet' is no family: it has no 'fit'"):
+        own_families(["stancelib.labels.LabelSet"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stancelib.bundle import load_bundle, save_bundle
-from stancelib.errors import ConfigError, DataError
+from stancelib.errors import BundleError, ConfigError, DataError
 from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.intervals import clusters_of, intervals
 from stancelib.evaluation.metrics import Evaluation, precision_recall_f1
@@ -334,8 +334,8 @@ def test_a_model_saved_by_hand_can_be_evaluated(tmp_path):
 class Stepwise(Prior):
     """A prior that keeps checkpoints, and may be interrupted after its fit."""
 
-    def __init__(self, *, interrupted=False):
-        super().__init__()
+    def __init__(self, *, interrupted=False, **options):
+        super().__init__(**options)
         self.interrupted = interrupted
 
     def checkpoint_to(self, folder, *, resume):
@@ -439,3 +439,51 @@ def test_a_label_that_there_is_not_is_named_before_anything_is_fitted(options, m
     with pytest.raises(ConfigError, match=message):
         run_experiment(corpus=make_corpus(), model=Tfidf(), folder=tmp_path / "run", **options)
     assert not fitted
+
+
+class OneTooMany(Prior):
+    def predict_proba(self, statements):
+        return np.full((len(statements), 4), 0.25)
+
+
+class Unsure(Prior):
+    def predict_proba(self, statements):
+        return np.full((len(statements), 3), np.nan)
+
+
+class Boastful(Prior):
+    def predict_proba(self, statements):
+        return np.ones((len(statements), 3))
+
+
+class Forgetful(Prior):
+    def save(self, folder):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "message"),
+    [
+        (OneTooMany, DataError, r"OneTooMany\.predict_proba returned the shape \(12, 4\), and \(12, 3\) is needed"),
+        (Unsure, DataError, r"Unsure\.predict_proba returned \[nan, nan, nan\] for statement 1: probabilities are at"),
+        (Boastful, DataError, r"Boastful\.predict_proba returned \[1\.0, 1\.0, 1\.0\] for statement 1"),
+        (Forgetful, BundleError, r"the tests\.test_experiment\.Forgetful model in .* can't be read"),
+    ],
+)
+def test_a_family_that_breaks_the_contract_is_told_of_by_name(family, kind, message, tmp_path):
+    with pytest.raises(kind, match=message):
+        run_experiment(corpus=make_corpus(), model=family(), folder=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": Prior}, r"model is the class Prior; give an object of it: Prior\(\)"),
+        ({"model": object()}, "model is a object, which has no 'fit', so it is no family"),
+        ({"corpus": "mine.csv"}, r"corpus is a str; give what stancelib\.data\.files\.files returns"),
+    ],
+)
+def test_what_is_no_model_or_corpus_is_refused_before_anything_is_done(changes, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(**{"corpus": make_corpus(), "model": Prior(), "folder": tmp_path / "run"} | changes)
+    assert not (tmp_path / "run").exists()

@@ -1,10 +1,12 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from stancelib.errors import DataError
+from stancelib.errors import ConfigError, DataError
+from stancelib.evaluation.metrics import Analyses, Evaluation
 from stancelib.experiment import run_experiment
 from stancelib.journal import read_events
 from stancelib.models.prior import Prior
@@ -112,13 +114,26 @@ def test_a_seed_that_was_killed_before_its_data_were_read_is_gone_on_with(cli, i
 
 
 def test_a_run_has_its_configuration_before_anything_can_fail(tmp_path):
-    def split(corpus):
-        raise DataError("no such luck")
+    class Unlucky(Prior):
+        def fit(self, train, validation=None, **options):
+            raise MemoryError
 
     identity = Identity(config={"seed": 0})
-    with pytest.raises(DataError):
-        run_experiment(corpus=make_corpus(), model=Prior(), folder=tmp_path / "a", split=split, identity=identity)
-    assert earlier_run([tmp_path], {"seed": 0}, "d1") == (tmp_path / "a", False)
+    corpus = make_corpus()
+    with pytest.raises(MemoryError):
+        run_experiment(corpus=corpus, model=Unlucky(), folder=tmp_path / "a", identity=identity)
+    assert earlier_run([tmp_path], {"seed": 0}, corpus.digest) == (tmp_path / "a", False)
+
+
+def test_a_mistake_that_is_found_before_the_fit_leaves_no_run(tmp_path):
+    """The corrected command can go on in the same folder."""
+    corpus = make_corpus()
+    corpus = replace(corpus, splits={name: corpus.split(name) for name in ("train", "validation")})
+    for wrong in (Evaluation(splits=("test",)), Evaluation(analyses=Analyses(slices=("nowhere",)))):
+        with pytest.raises((DataError, ConfigError)):
+            run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "a", evaluation=wrong)
+        assert not (tmp_path / "a").exists()
+    assert run_experiment(corpus=corpus, model=Prior(), folder=tmp_path / "a").bundle.is_dir()
 
 
 def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from stancelib.schema import Corpus, Finding, Progress
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
     from stancelib.experiment import Result
-    from stancelib.models.base import Report
+    from stancelib.models.base import Model, Report
     from stancelib.recording import Scores
 
 UNUSED = {  # in an evaluation
@@ -272,6 +272,7 @@ def evaluate(
     folder: Path | None = None,
     note: str = "",
     sources: Sources | None = None,
+    families: Mapping[str, type[Model]] | None = None,
 ) -> tuple[Result, Evaluation]:
     """Score a trained model on the corpus of a composed configuration.
 
@@ -281,6 +282,7 @@ def evaluate(
         folder: The run folder; None makes a new one below ``runs/``.
         note: Markdown for the top of the run's page.
         sources: Where options of the user's own are.
+        families: Classes of the user's own that the model may be of, by dotted name.
 
     Raises:
         ConfigError: If the configuration can't be composed or doesn't fit the components.
@@ -297,7 +299,7 @@ def evaluate(
     if len(corpus.splits) == 1 and not any(o.lstrip("+").startswith("evaluation.splits=") for o in overrides):
         evaluation = replace(evaluation, splits=tuple(corpus.splits))  # the one file that was given
     result = evaluate_model(
-        model=load(source),
+        model=load(source, families=families),
         corpus=corpus,
         folder=folder or new_run_folder(),
         evaluation=evaluation,

@@ -22,6 +22,10 @@ ConfigDir = Annotated[
     Path | None, typer.Option("-cd", "--config-dir", help="Folder with options of your own, <group>/<name>.yaml.")
 ]
 ConfigName = Annotated[str, typer.Option("-cn", "--config-name", help="Primary config, of that folder or shipped.")]
+OwnFamilies = Annotated[
+    list[str] | None,
+    typer.Option("--family", help="Family of your own that the model may be of, as <module>.<class>; repeatable."),
+]
 out = Console()
 err = Console(stderr=True)
 USERS_MISTAKES = (ConfigError, DataError, BundleError, MissingExtraError)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from stancelib.cli.console import err, out, refuse_existing
+from stancelib.cli.console import OwnFamilies, err, out, refuse_existing
 from stancelib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def predict(
     keep_going: Annotated[bool, typer.Option(help="Leave rows without a text unanswered instead of stopping.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer to one statement as JSON.")] = False,
     explained: Annotated[bool, typer.Option("--explain", help="Show which tokens led to the answer.")] = False,
+    families: OwnFamilies = None,
 ) -> None:
     """Say what a statement does to its target, or score a file row by row.
 
@@ -56,18 +57,20 @@ def predict(
     cat statements.jsonl | stancelib predict runs/…/model - > scored.jsonl
     """
     from stancelib.inference import load
+    from stancelib.models.base import own_families
     from stancelib.scoring import RowColumns
 
+    own = own_families(families or [])
     if source == "-" or input_format or _is_file(source) or Path(source).suffix.casefold() in FILE_SUFFIXES:
         if output != "-":
             refuse_existing(output, overwrite=overwrite)
         if explained:
             err.print("[yellow]--explain is for a single statement; rows of files are scored without it.[/yellow]")
         columns = RowColumns(text=text_column, target=target_column, fixed_target=target, keep_going=keep_going)
-        _score_file(load(model), _Rows(source, input_format, encoding), output, columns)
+        _score_file(load(model, families=own), _Rows(source, input_format, encoding), output, columns)
     else:
         _check_text(source, output)
-        _answer(load(model), source, target, explained=explained, as_json=as_json)
+        _answer(load(model, families=own), source, target, explained=explained, as_json=as_json)
 
 
 def _answer(model: StanceModel, source: str, target: str | None, *, explained: bool, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stancelib.cli.console import ConfigDir, ConfigName, FitBar, err, out, refuse_existing, show_warnings
+from stancelib.cli.console import ConfigDir, ConfigName, FitBar, OwnFamilies, err, out, refuse_existing, show_warnings
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="The data, as for train: data=files data.path=x.csv")]
 N_FOLDS = 5
@@ -34,6 +34,7 @@ def review(
     noise: Annotated[
         bool, typer.Option(help="Rank likely mislabelled rows too, by cross-validating model=tfidf or another family.")
     ] = True,
+    families: OwnFamilies = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = "train",
 ) -> None:
@@ -47,7 +48,7 @@ def review(
     from stancelib.evaluation.label_noise import label_noise
     from stancelib.experiment import with_labels_of
     from stancelib.inference import load
-    from stancelib.models.base import fresh_fits
+    from stancelib.models.base import fresh_fits, own_families
     from stancelib.reviewing import review_queue, write_queue
 
     refuse_existing(output, overwrite=overwrite)
@@ -57,7 +58,7 @@ def review(
     parts, _ = compose([*family, *overrides], ("model", "data"), Sources(config_dir, config_name))
     bar = FitBar()
     try:
-        loaded = load(model)
+        loaded = load(model, families=own_families(families or []))
         raise_errors(parts["data"].findings)
         statements = with_labels_of(parts["data"], loaded).split(split)
         fit = fresh_fits(parts["model"], N_FOLDS, bar.report)

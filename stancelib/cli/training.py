@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stancelib.cli.console import ConfigDir, ConfigName, FitBar, err, out, scores_table, show_warnings
+from stancelib.cli.console import ConfigDir, ConfigName, FitBar, OwnFamilies, err, out, scores_table, show_warnings
 
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
@@ -68,6 +68,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Run folder. Default: a new one below runs.")
     ] = None,
+    families: OwnFamilies = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = "train",
 ) -> None:
@@ -79,14 +80,17 @@ def evaluate(
 
     from stancelib.app import Sources
     from stancelib.app import evaluate as run
+    from stancelib.models.base import own_families
 
     show_warnings()
     overrides, sources = [*(overrides or [])], Sources(config_dir, config_name)
     if split:
         overrides.append(f"evaluation.splits=[{','.join(split)}]")
-    command = shlex.join(["stancelib", "evaluate", model, *sources.arguments, *overrides])
+    named = [word for name in families or [] for word in ("--family", name)]
+    command = shlex.join(["stancelib", "evaluate", model, *named, *sources.arguments, *overrides])
     with err.status("evaluating"):
-        result, evaluation = run(model, overrides, folder=output, note=f"```\n{command}\n```", sources=sources)
+        note, own = f"```\n{command}\n```", own_families(families or [])
+        result, evaluation = run(model, overrides, folder=output, note=note, sources=sources, families=own)
     _show(result, evaluation)
 
 

@@ -92,6 +92,8 @@ class Evaluation:
     analyses: Analyses = Analyses()
 
     def __post_init__(self) -> None:
+        if isinstance(self.splits, str):
+            raise ValueError(f"splits must be a list of names, got the text {self.splits!r}.")
         if not self.splits:
             raise ValueError(f"splits is empty; name at least one of {', '.join(SPLITS)}.")
         for split in self.splits:

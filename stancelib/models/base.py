@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Report = Callable[[Progress], None]
+MEMBERS = ("fit", "predict_proba", "save", "load")  # of every family, beside ``uses_target``
 
 
 def silent(progress: Progress) -> None:
@@ -192,6 +193,60 @@ def family_of(model: Model) -> str:
     kind = type(model)
     package, _, family = kind.__module__.rpartition(".")
     return family if package == __package__ else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def check_family(model: object) -> None:
+    """Refuse what is no unfitted model, before anything is done with it.
+
+    Raises:
+        ConfigError: If it is a class, or lacks what a family has.
+    """
+    if isinstance(model, type):
+        raise ConfigError(f"model is the class {model.__name__}; give an object of it: {model.__name__}().")
+    if lacking := [name for name in (*MEMBERS, "uses_target") if not hasattr(model, name)]:
+        raise ConfigError(f"model is a {type(model).__name__}, which has no '{lacking[0]}', so it is no family.")
+
+
+def checked_probabilities(model: Model, statements: Statements, labels: LabelSet) -> NDArray[np.float64]:
+    """What a model says of statements, shape (n_statements, n_labels).
+
+    Raises:
+        DataError: If it isn't of that shape, or its rows aren't probabilities.
+    """
+    import numpy as np
+
+    said = np.asarray(model.predict_proba(statements))
+    wanted = (len(statements), len(labels))
+    if said.shape != wanted:
+        raise DataError(f"{family_of(model)}.predict_proba returned the shape {said.shape}, and {wanted} is needed.")
+    if not (np.isfinite(said).all() and (said >= 0).all() and np.allclose(said.sum(axis=1), 1, rtol=0, atol=1e-4)):
+        row = int(np.argmin(np.isfinite(said).all(axis=1) & np.isclose(said.sum(axis=1), 1, rtol=0, atol=1e-4)))
+        raise DataError(
+            f"{family_of(model)}.predict_proba returned {said[row].tolist()} for statement {row + 1}: probabilities "
+            "are at least 0 and sum to 1."
+        )
+    return said
+
+
+def own_families(names: Iterable[str]) -> dict[str, type[Model]]:
+    """Classes of the user's own by dotted name: imported because the user names them, which no bundle can.
+
+    Raises:
+        ConfigError: If there is no such class, or it is no family.
+    """
+    found = {}
+    for name in names:
+        module, _, title = name.rpartition(".")
+        try:
+            family = getattr(import_module(module), title)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"there is no family '{name}': {error}. Give <module>.<class>; PYTHONPATH names the module's folder."
+            ) from None
+        if lacking := [one for one in MEMBERS if not hasattr(family, one)]:
+            raise ConfigError(f"'{name}' is no family: it has no '{lacking[0]}'.")
+        found[name] = family
+    return found
 
 
 def learn_auxiliary(model: Model, corpus: Corpus) -> None:
