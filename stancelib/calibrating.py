@@ -66,8 +66,8 @@ def scored(said: Predictions, evaluation: Evaluation, rule: FittedDecision) -> d
         return found
     clusters = clusters_of(said.statements)
     if (n_clusters := len(set(clusters))) < FEW:
-        message = "the scored statements are in %d groups: intervals and tests on fewer than %d are rough"
-        logger.warning(message, n_clusters, FEW)
+        message = "the scored statements are in %d group%s: intervals and tests on fewer than %d are rough"
+        logger.warning(message, n_clusters, "s" * (n_clusters != 1), FEW)
     around = intervals(
         said,
         clusters,

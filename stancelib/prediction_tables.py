@@ -44,7 +44,8 @@ def read_predictions(source: str, split: str | None = None, *, uri: str | None =
 
     Args:
         source: A run folder, a bundle in one, an MLflow run (its id, or ``runs:/<id>``), a prediction table of a run
-            (``tables/predictions_<split>.json``), or a file of rows with text, gold and one ``p_<label>`` per label.
+            (``tables/predictions_<split>.json``), or a file of rows with text, gold and one
+            ``p_<label>`` per label, or what ``stancelib predict`` makes of labelled rows.
         split: Which split's; None takes ``test`` where the run scored it, else ``validation``.
         uri: The tracking address of an MLflow run, resolved as for training.
 
@@ -109,6 +110,8 @@ def locate_predictions(source: str, split: str | None = None, *, uri: str | None
             f"the bundle '{source}' is outside its run folder, where its predictions are: score it with `stancelib "
             "evaluate`, and give that run."
         )
+    if seeds := sorted(path.glob("seed-*")):
+        raise DataError(f"'{source}' is the parent of {len(seeds)} seeds; give one of its runs, such as {seeds[0]}.")
     raise DataError(
         f"'{source}' has no predictions for {' or '.join(wanted)}: "
         "give a run folder, an MLflow run id or a prediction file."
@@ -138,6 +141,9 @@ def _predictions(rows: Sequence[Mapping[str, Any]], name: str) -> Predictions:
 
     if not rows:
         raise DataError(f"{name} holds no predictions.")
+    if "gold" not in rows[0] and {"label", "predicted_label"} <= rows[0].keys():  # as `predict` scores labelled rows
+        names = {"label": "gold", "predicted_label": "predicted"}
+        rows = [{names.get(column, column): value for column, value in row.items()} for row in rows]
     first = rows[0]
     labels = [column.removeprefix("p_") for column in first if column.startswith("p_")]
     missing = [column for column in ("text", "gold") if column not in first]

@@ -110,7 +110,13 @@ def test_a_component_that_is_not_asked_for_is_not_checked():
         ("tfidf", ["tracking.uri=http://x", "hydra.run.dir=out", "tracking=none"], 0, "tfidf s0"),
         ("tfidf", ["split=random", "split.seed=0", "data.name=x"], 1, "tfidf random split.seed=0 data.name=x s1"),
         ("x", ["model.freeze.lora={_target_: stancelib.a.B, rank: 4}"], 0, "x lora={rank: 4} s0"),
-        ("tfidf", ["+data.label_map={a: b}"], 0, "tfidf label_map={a: b} s0"),
+        (
+            "tfidf",
+            ["+data.label_map={a: b}", "evaluation.splits=[test]", "data.labels=[a,b]"],
+            0,
+            "tfidf labels=[a,b] s0",
+        ),
+        ("tfidf", ["evaluation=semeval2016"], 0, "tfidf semeval2016 s0"),
     ],
 )
 def test_a_run_is_named_after_what_differs_from_the_defaults(model, overrides, seed, name):

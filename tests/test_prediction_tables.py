@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 
+from stancelib.data.writing import write_rows
 from stancelib.errors import DataError
 from stancelib.experiment import run_experiment
+from stancelib.inference import load
 from stancelib.models.prior import Prior
 from stancelib.models.tfidf import Tfidf
 from stancelib.prediction_tables import prediction_columns, read_predictions
+from stancelib.schema import Place
+from stancelib.scoring import score_rows
 
-from .conftest import make_corpus, write_jsonl
+from .conftest import make_corpus, make_rows, write_jsonl
 
 GOOD = {"text": "a", "gold": "yes", "p_yes": 0.2, "p_no": 0.8}
 
@@ -109,3 +113,21 @@ def test_comparing_runs_on_other_data_is_refused(run, tmp_path, cli):
 def test_one_run_is_nothing_to_compare(run, cli):
     done = cli("compare", str(run.folder))
     assert (done.code, "compare needs at least two runs" in done.err) == (2, True)
+
+
+def test_what_predict_makes_of_labelled_rows_can_be_compared(tmp_path, tfidf_bundle):
+    model, rows = load(tfidf_bundle), make_rows(12)
+    places = [(Place("f.csv", number), row) for number, row in enumerate(rows, 1)]
+    with write_rows(tmp_path / "scored.csv") as write:
+        for batch in score_rows(model, places):
+            write(batch)
+    said = read_predictions(str(tmp_path / "scored.csv"))
+    assert said.statements.column("label") == [row["label"] for row in rows]
+    answers = model.predict([row["text"] for row in rows], [row["target"] for row in rows])
+    assert said.labels.decode(said.label_ids) == [one.label for one in answers]
+
+
+def test_the_parent_of_several_seeds_names_them(tmp_path):
+    (tmp_path / "s" / "seed-0").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"is the parent of 1 seeds; give one of its runs, such as .*s/seed-0"):
+        read_predictions(str(tmp_path / "s"))

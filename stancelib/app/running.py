@@ -254,8 +254,11 @@ def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
     shown = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key in ("model", "seed", "seeds", "name", "resume") or key.partition(".")[0] in ("tracking", "hydra"):
+        group = key.partition(".")[0]
+        if key in ("model", "seed", "seeds", "name", "resume") or group in ("tracking", "hydra"):
             continue
+        if key != group and (group == "evaluation" or (group == "data" and value.startswith("{"))):
+            continue  # what a model is judged by, and how its data are read
         last = key.rpartition(".")[2]  # alone, unless it reads like one of the run's own keys
         told = re.sub(r"_target_: ?[\w.]+(, ?)?", "", value)
         label = value if key in COMPONENTS else f"{key if last in TrainConfig.__dataclass_fields__ else last}={told}"

@@ -66,7 +66,8 @@ def _missing_targets(corpus: Corpus, needs_target: bool) -> list[Finding]:
     if needs_target:
         return tally.error(
             "missing-target",
-            "with no target {first}, and the model judges statements towards one: add it, or set use_target to false.",
+            "with no target {first}, and the model judges statements towards one: add it, or set "
+            "model.use_target=false.",
         )
     if tally.n_rows == sum(map(len, corpus.splits.values())):
         return []

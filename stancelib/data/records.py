@@ -171,7 +171,7 @@ class _Reading:
             if len(self.names) == 1 and "|" in next(iter(self.names)):
                 hint = "; the fields seem to be separated by bars: separate them by commas, semicolons or tabs."
             elif role == "target":
-                hint += " Set columns.target to null where the statements have no target."
+                hint += " Set data.columns.target=null where the statements have no target."
             raise ConfigError(f"'{source}' has no column '{name}'; its columns are {', '.join(self.names)}{hint}")
 
     def require_usable_rows(self) -> None:

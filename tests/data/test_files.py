@@ -205,7 +205,10 @@ def test_wrong_encoding_read_as_another_is_a_warning(tmp_path: Path):
     ("columns", "message"),
     [
         (Columns(label="lable"), "no column 'lable'.*did you mean 'label'"),
-        (Columns(target="proposal"), "set columns.target to the name of the target column. Set columns.target to null"),
+        (
+            Columns(target="proposal"),
+            "name of the target column. Set data.columns.target=null where",
+        ),
         (Columns(id="key"), "no column 'key'"),
     ],
 )
