@@ -7,7 +7,9 @@ import pytest
 pytest.importorskip("hydra")
 
 from stancelib.app.composing import compose
-from stancelib.app.running import new_run_folder, read_corpus, run_name, train
+from stancelib.app.evaluating import read_corpus
+from stancelib.app.naming import new_run_folder, run_name
+from stancelib.app.running import train
 from stancelib.errors import ConfigError, DataError
 from stancelib.evaluation.metrics import Evaluation
 from stancelib.models.prior import Prior

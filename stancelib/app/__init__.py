@@ -4,7 +4,8 @@ This folder alone imports Hydra, and all ``instantiate`` calls are in ``composin
 """
 
 from stancelib.app.composing import compose
-from stancelib.app.running import evaluate, read_corpus, train
+from stancelib.app.evaluating import evaluate, read_corpus
+from stancelib.app.running import train
 from stancelib.app.sizing import curve
 from stancelib.app.sources import Sources
 

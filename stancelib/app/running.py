@@ -1,44 +1,31 @@
-"""Jobs of the Hydra application: train, several seeds of it, evaluate."""
+"""Training jobs of the Hydra application: one run, or several seeds of it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import sys
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stancelib.app.composing import TrainConfig, build, compose, register, resolved
-from stancelib.app.overriding import parsed_arguments, warn_unused
+from stancelib.app.composing import TrainConfig, build, register, resolved
+from stancelib.app.naming import run_name
+from stancelib.app.overriding import parsed_arguments
 from stancelib.app.sources import Sources, plain_errors
-from stancelib.data.cleaning import raise_errors
-from stancelib.errors import ConfigError, DataError, require
+from stancelib.errors import ConfigError, require
 from stancelib.journal import is_main_process, n_processes
 from stancelib.models.base import silent
-from stancelib.options import COMPONENTS, config_dir
-from stancelib.schema import Corpus, Finding, Progress
+from stancelib.options import config_dir
+from stancelib.schema import Progress
 
 if TYPE_CHECKING:
     from stancelib.evaluation.metrics import Evaluation
-    from stancelib.experiment import Result
-    from stancelib.models.base import Model, Report
+    from stancelib.models.base import Report
     from stancelib.recording import Scores
 
-UNUSED = {  # in an evaluation
-    "decision": "the model keeps its own",
-    "hydra": "name the run folder with --output",
-    "model": "the trained model is named first",
-    "resume": "an evaluation starts anew",
-    "seeds": "one model is scored",
-    "split": "the data keep the splits they came with",
-}
 logger = logging.getLogger("stancelib")
 
 
@@ -247,86 +234,3 @@ def _leave_no_trace() -> None:
         if empty not in (Path.cwd(), *Path.cwd().parents):
             with suppress(OSError):
                 empty.rmdir()
-
-
-def run_name(model: str, overrides: Sequence[str], seed: int) -> str:
-    """``<model> <what differs from the defaults> s<seed>``, at most 120 characters."""
-    shown = []
-    for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        group = key.partition(".")[0]
-        if key in ("model", "seed", "seeds", "name", "resume") or group in ("tracking", "hydra"):
-            continue
-        if key != group and (group == "evaluation" or (group == "data" and value.startswith("{"))):
-            continue  # what a model is judged by, and how its data are read
-        last = key.rpartition(".")[2]  # alone, unless it reads like one of the run's own keys
-        told = re.sub(r"_target_: ?[\w.]+(, ?)?", "", value)
-        label = value if key in COMPONENTS else f"{key if last in TrainConfig.__dataclass_fields__ else last}={told}"
-        if key.endswith("path"):
-            label = "" if value.startswith("{") else Path(value).name  # files by split are told by the data
-        shown += [label] if label else []
-    return " ".join([model, *shown])[:112] + f" s{seed}"
-
-
-def evaluate(
-    source: str,
-    overrides: Sequence[str],
-    *,
-    folder: Path | None = None,
-    note: str = "",
-    sources: Sources | None = None,
-    families: Mapping[str, type[Model]] | None = None,
-) -> tuple[Result, Evaluation]:
-    """Score a trained model on the corpus of a composed configuration.
-
-    Args:
-        source: What ``stancelib.load`` takes.
-        overrides: As for ``train``; model and split are not used, and the data keep the splits they came with.
-        folder: The run folder; None makes a new one below ``runs/``.
-        note: Markdown for the top of the run's page.
-        sources: Where options of the user's own are.
-        families: Classes of the user's own that the model may be of, by dotted name.
-
-    Raises:
-        ConfigError: If the configuration can't be composed or doesn't fit the components.
-    """
-    from stancelib.experiment import evaluate_model
-    from stancelib.inference import load
-    from stancelib.recording import Identity
-
-    parts, plain = compose(overrides, ("evaluation", "tracking", "data"), sources)
-    warn_unused(overrides, UNUSED, "an evaluation")
-    for unused in ("model", "split", "decision", "resume", "seeds"):
-        del plain[unused]
-    evaluation, corpus = parts["evaluation"], parts["data"]
-    if len(corpus.splits) == 1 and not any(o.lstrip("+").startswith("evaluation.splits=") for o in overrides):
-        evaluation = replace(evaluation, splits=tuple(corpus.splits))  # the one file that was given
-    result = evaluate_model(
-        model=load(source, families=families),
-        corpus=corpus,
-        folder=folder or new_run_folder(),
-        evaluation=evaluation,
-        tracker=parts["tracking"],
-        identity=Identity(name=plain["name"], seed=plain["seed"], config=plain | {"model": source}, note=note),
-    )
-    return result, evaluation
-
-
-def new_run_folder() -> Path:
-    """A fresh name under ``runs/`` of the current folder, as ``train`` makes them."""
-    now = datetime.now()
-    return Path("runs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{uuid.uuid4().hex[:6]}"
-
-
-def read_corpus(overrides: Sequence[str], sources: Sources | None = None) -> tuple[Corpus, Any]:
-    """The corpus of a composed configuration after its split, and the model that would be trained on it.
-
-    Raises:
-        DataError: If it can't be split; the message has what is wrong with its rows, too.
-    """
-    parts, _ = compose(overrides, ("model", "split", "data"), sources)
-    try:
-        return parts["split"](parts["data"]), parts["model"]
-    except DataError as error:
-        raise_errors([*parts["data"].findings, Finding("error", "split", str(error), 0)])
-        raise

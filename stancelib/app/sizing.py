@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stancelib.app.composing import compose
+from stancelib.app.naming import new_run_folder, run_name
 from stancelib.app.overriding import warn_unused
-from stancelib.app.running import new_run_folder, run_name
 
 if TYPE_CHECKING:
     from stancelib.app.sources import Sources

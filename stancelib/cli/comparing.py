@@ -95,7 +95,7 @@ def compare(
 
 def _track(contests: Sequence[Contest], page: str, uri: str | None, experiment: str) -> None:
     """Record the comparison, and say where."""
-    from stancelib.app.running import new_run_folder
+    from stancelib.app.naming import new_run_folder
     from stancelib.comparison_run import record_comparison
     from stancelib.tracking import MlflowTracker
 
