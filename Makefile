@@ -14,7 +14,7 @@ train: $(VENV)/.train  ## Set up what training needs, then train on the shipped 
 	$(BIN)/stancelib train $(ARGS)
 
 test: check  ## Set up everything, then run all checks and all tests: make test ARGS="-m 'not slow'"
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(VENV)/.dev  ## Format, lint, types and layers, without the tests
 	$(BIN)/ruff format --check .
