@@ -21,6 +21,7 @@ from stancelib.models.distil import Distil
 from stancelib.models.soup import Soup
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import Judge, Predictions, Statements
+from stancelib.training.batching import tokenize
 from stancelib.training.encoders import torch_threads
 from stancelib.training.network import inputs_for
 from stancelib.training.ngrams import TOKEN, Ngrams
@@ -97,9 +98,9 @@ def _integrated(model: CrossEncoder, temperature: float, said: Predictions, row:
     text, target, label_id = said.statements.texts[row], said.statements.targets[row], int(said.label_ids[row])
     pair = (target or "", text) if model.use_target else (text,)
     encoding = model.tokenizer_.encode(*pair)
-    rows = {"input_ids": encoding.ids, "token_type_ids": encoding.type_ids, "attention_mask": encoding.attention_mask}
     network = model.network_
-    inputs = inputs_for(network, {name: torch.tensor([values]) for name, values in rows.items()})
+    tokens = tokenize(model.tokenizer_, [text], [target] if model.use_target else None)
+    inputs = inputs_for(network, tokens.batch([0]))
     ids_1T = inputs.pop("input_ids")
     is_special_1T = torch.tensor([encoding.special_tokens_mask], dtype=torch.bool, device=ids_1T.device)
     padding_1T = ids_1T.masked_fill(~is_special_1T, network.encoder.config.pad_token_id or 0)

@@ -228,11 +228,14 @@ class Auxiliary:
         name: Name of its corpus.
         statements: The training statements, with labels of their own.
         weight: Weight of its loss, above 0; a statement of the main corpus has weight 1.
+        further: They are statements of the main corpus with further labels, which stand behind the main ones in their
+            label set: one head tells all of them apart, and a prediction is of the main ones.
     """
 
     name: str
     statements: Statements
     weight: float = 1.0
+    further: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -58,8 +58,8 @@ BAD_CONFIGS = {
     "added unknown key": (["+foo=1"], r"unknown key 'foo'; the keys are data, split, .*seed, name.*"),
     "added unknown option": (
         ["+data.labls=[a]"],
-        r"data\.labls: 'statements' has no option 'labls' \(configs/data/statements\.yaml\); it takes labels, tranche; "
-        r"did you mean 'labels'\?",
+        r"data\.labls: 'statements' has no option 'labls' \(configs/data/statements\.yaml\); it takes labels, tranche, "
+        r"further_labels; did you mean 'labels'\?",
     ),
     "misspelt flag": (["--multirum", "seed=1,2"], r"train has no option '--multirum'; did you mean '--multirun'\?"),
     "a grid shown as one configuration": (

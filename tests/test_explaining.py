@@ -12,6 +12,7 @@ from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.distil import Distil
 from stancelib.models.tfidf import Tfidf
 from stancelib.schema import Statements
+from stancelib.training.batching import tokenize
 from stancelib.training.ngrams import Ngrams
 from stancelib.training.settings import LoopSettings, OptimizerSettings
 
@@ -105,9 +106,9 @@ def test_integrated_gradients_add_up_to_what_the_words_change(fine_tuned):
     blank = [token if special else 0 for token, special in zip(encoding.ids, encoding.special_tokens_mask, strict=True)]
     odds = []
     for ids in (encoding.ids, blank):
-        rows = {"input_ids": ids, "token_type_ids": encoding.type_ids, "attention_mask": [1] * len(ids)}
+        batch = tokenize(fine_tuned.tokenizer_, [text], [target]).batch([0]) | {"input_ids": torch.tensor([ids])}
         with torch.inference_mode():
-            scores = fine_tuned.network_({name: torch.tensor([row]) for name, row in rows.items()})[0] / 2.0
+            scores = fine_tuned.network_(batch)[0] / 2.0
         rest = [i for i in range(len(LABELS)) if i != label_id]
         odds.append(float(scores[label_id] - scores[rest].logsumexp(0)))
     assert found.method == "gradients"

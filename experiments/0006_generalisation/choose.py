@@ -1,7 +1,7 @@
 """Which defaults should `model=cross_encoder` have? Variants, judged on four authors that they have not read.
 
 Reads the files train and validation of the shipped corpus and never the test file.
-usage: python choose.py VARIANT …
+usage: python choose.py [VARIANT or VARIANT@SEED …]
 """
 
 import json
@@ -13,9 +13,12 @@ from dataclasses import replace
 import numpy as np
 from sklearn.metrics import f1_score
 
+from stancelib.data.further import keep_further
 from stancelib.data.statements import statements
+from stancelib.models.base import learn_auxiliary
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.schema import Statements
+from stancelib.training.encoders import EncoderSettings
 from stancelib.training.settings import (
     AugmentSettings,
     FreezeSettings,
@@ -26,6 +29,7 @@ from stancelib.training.settings import (
 
 AUTHORS = "BEHL"  # two of each tranche
 PLAIN = {
+    "encoder": EncoderSettings(pooling="mean"),
     "loop": LoopSettings(epochs=4),
     "optimizer": OptimizerSettings(learning_rate=1e-4),
     "loss": LossSettings(),
@@ -47,6 +51,10 @@ VARIANTS = {
         "augment": AugmentSettings(joined=0.25, contrasts=2),
         "loop": LoopSettings(epochs=2),
     },
+    "evidence, further labels, statement": {},
+    "evidence, statement": {},
+    "evidence, further labels": {"encoder": EncoderSettings(pooling="mean")},
+    "further labels": {"encoder": EncoderSettings(pooling="mean"), "loss": LossSettings(label_smoothing=0.1)},
     "joined, contrasts, 2e-4": JOINED | {"optimizer": FASTER, "augment": AugmentSettings(joined=0.25, contrasts=2)},
 }
 
@@ -70,6 +78,11 @@ def judge(model: CrossEncoder, part: Statements) -> dict[str, float]:
     return scores | {name: score(author == name) for name in np.unique(author)}
 
 
+def rows_of(part: Statements, *, left_out: bool) -> list[int]:
+    """Statements of the authors left out, or of the others."""
+    return [row for row, author in enumerate(part.columns["author"]) if (author in AUTHORS) == left_out]
+
+
 def main(names: list[str]) -> None:
     """Fit each variant and print its scores on authors it has read and on the four others."""
     corpus = statements()
@@ -77,13 +90,17 @@ def main(names: list[str]) -> None:
     both = Statements.concatenate([train, validation])
     for name in names:
         known, seen, unseen = (
-            part.take([row for row, author in enumerate(part.columns["author"]) if (author in AUTHORS) == is_left_out])
+            part.take(rows_of(part, left_out=is_left_out))
             for part, is_left_out in ((train, False), (validation, False), (both, True))
         )
-        if name == "natural":
+        variant, _, seed = name.partition("@")
+        if variant == "natural":
             known = known.take([row for row, value in enumerate(known.columns["tranche"]) if value == "natural"])
         began = time.perf_counter()
-        model = CrossEncoder(**VARIANTS[name]).fit(known, seen)
+        model = CrossEncoder(**VARIANTS[variant], seed=int(seed or 0))
+        if "further labels" in variant:
+            learn_auxiliary(model, keep_further(corpus, lambda part: rows_of(part, left_out=False)))
+        model.fit(known, seen)
         seconds = round(time.perf_counter() - began)
         found = {"variant": name, "seconds": seconds, "seen": judge(model, seen), "unseen": judge(model, unseen)}
         print(json.dumps(found), flush=True)

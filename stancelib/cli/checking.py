@@ -58,6 +58,9 @@ def show_summary(summary: Summary) -> None:
     out.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
     out.print(f"[dim]SHA-256 {summary.digest}[/dim]\n", highlight=False)
     out.print(_counts(summary))
+    if summary.n_further:
+        further = ", ".join(f"{name} {n:,}" for name, n in sorted(summary.n_further.items()))
+        out.print(f"\nfurther labels in train: {further}", markup=False, highlight=False, soft_wrap=True)
     repeated = summary.duplicates
     out.print(
         f"\nduplicates: {repeated.n_exact} exact, {repeated.n_near} near; "

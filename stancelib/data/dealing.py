@@ -6,6 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
+from stancelib.errors import ConfigError
+from stancelib.schema import TRAIN, Finding
+
 
 def deal(units: Sequence[int], labels: Sequence[int], shares: Mapping[str, float], *, seed: int) -> list[str]:
     """Assign every row to a part; rows of one unit stay together.
@@ -98,3 +101,28 @@ def joined(*columns: Sequence[Hashable | None]) -> list[int]:
             if value is not None and (other := first.setdefault(value, row)) != row:
                 forest.join(other, row)
     return forest.numbers()
+
+
+def short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Finding]:
+    """A warning for every split with less than half of the rows that its share asks for."""
+    findings = []
+    for name, share in shares.items():
+        n_rows = parts.count(name)
+        if n_rows < share * len(parts) / 2:
+            message = (
+                f"split '{name}' has {n_rows:,} of {len(parts):,} rows, though {share:.0%} were asked for: rows are "
+                "few, or groups and near duplicates hold them together. Choose another column, fraction or protocol."
+            )
+            findings.append(Finding("warning", "short-split", message, n_rows))
+    return findings
+
+
+def checked_shares(split: str, **fractions: float) -> dict[str, float]:
+    """Shares by name of the split, without those that are 0."""
+    for name, value in fractions.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ConfigError(f"split '{split}': {name}_fraction must be at least 0 and below 1, got {value!r}.")
+    train = 1 - sum(fractions.values())
+    if train <= 1e-9:
+        raise ConfigError(f"split '{split}': the fractions leave nothing for train; they must sum to less than 1.")
+    return {TRAIN: train} | {name: value for name, value in fractions.items() if value > 0}

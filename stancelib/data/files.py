@@ -21,6 +21,7 @@ def files(
     label_map: Mapping[str, str | None] | None = None,
     name: str | None = None,
     encoding: str = "utf-8",
+    further_labels: Sequence[str] | None = None,
 ) -> Corpus:
     """A corpus from files of your own.
 
@@ -35,6 +36,7 @@ def files(
         label_map: New label by the files' own; None as the new label leaves the rows out.
         name: Name of the corpus; None takes the file's, and with several files that of their folder.
         encoding: Of text files.
+        further_labels: Labels that families which can learn to tell from ``labels``, and never answer; None for none.
 
     Raises:
         ConfigError: If a column, a format or an encoding does not exist.
@@ -60,6 +62,7 @@ def files(
         columns=columns,
         labels=labels,
         label_map=label_map,
+        further_labels=further_labels or (),
     )
 
 

@@ -21,6 +21,7 @@ def hub(
     columns: Columns = Columns(),  # noqa: B008
     labels: Sequence[str] | None = None,
     label_map: Mapping[str, str | None] | None = None,
+    further_labels: Sequence[str] | None = None,
 ) -> Corpus:
     """A corpus from the hub, or from the local cache of an earlier download.
 
@@ -32,6 +33,7 @@ def hub(
         columns: Which column holds what.
         labels: The label set, in the order of the ids; None takes the labels that occur, sorted.
         label_map: New label by the data set's own; None as the new label leaves the rows out.
+        further_labels: Labels that families which can learn to tell from ``labels``, and never answer; None for none.
 
     Raises:
         ConfigError: If a split or column does not exist.
@@ -47,7 +49,13 @@ def hub(
             )
     rows: dict[str, Rows] = {ours: table_rows(tables[theirs], f"{source} {theirs}") for ours, theirs in wanted.items()}
     corpus = build_corpus(
-        rows, name=name.rpartition("/")[2], source=source, columns=columns, labels=labels, label_map=label_map
+        rows,
+        name=name.rpartition("/")[2],
+        source=source,
+        columns=columns,
+        labels=labels,
+        label_map=label_map,
+        further_labels=further_labels or (),
     )
     if revision is None:
         message = f"'{source}' has no revision, so its content may change: set data.revision to a commit."

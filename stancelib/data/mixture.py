@@ -41,7 +41,7 @@ def mixture(*, main: Corpus, others: Mapping[str, Corpus], weights: Mapping[str,
         auxiliary.append(Auxiliary(name, statements, float(weights.get(name, 1.0))))
     name = "+".join([main.name, *others])
     findings = (*main.findings, *(finding for corpus in others.values() for finding in corpus.findings))
-    return replace(main, name=name, auxiliary=tuple(auxiliary), findings=findings)
+    return replace(main, name=name, auxiliary=(*main.auxiliary, *auxiliary), findings=findings)
 
 
 def without_held_out(corpus: Corpus) -> Corpus:
@@ -65,7 +65,8 @@ def without_held_out(corpus: Corpus) -> Corpus:
         own, start = clusters[start : start + len(task.statements)], start + len(task.statements)
         fresh = [row for row, cluster in enumerate(own) if cluster not in taken]
         if fresh:
-            auxiliary.append(replace(task, statements=with_labels_that_occur(task.statements.take(fresh))))
+            left = task.statements.take(fresh)
+            auxiliary.append(replace(task, statements=left if task.further else with_labels_that_occur(left)))
         if n_left_out := len(own) - len(fresh):
             message = (
                 f"{n_left_out:,} of {len(own):,} statements of '{task.name}' repeat, or nearly repeat, statements that "

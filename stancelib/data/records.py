@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stancelib.data.further import check_further, set_aside
 from stancelib.data.labelling import LabelMap, resolve_labels
 from stancelib.data.parts import Part, Tally
 from stancelib.errors import ConfigError, DataError, nearest
@@ -67,6 +68,7 @@ def build_corpus(
     columns: Columns,
     labels: Sequence[str] | None = None,
     label_map: Mapping[Any, Any] | None = None,
+    further_labels: Sequence[str] = (),
 ) -> Corpus:
     """A corpus from records, with a finding for everything wrong in them.
 
@@ -77,11 +79,13 @@ def build_corpus(
         columns: Which column holds what.
         labels: The label set in order; None takes the labels that occur, sorted.
         label_map: New name by label of the source; None as the new name leaves the rows out.
+        further_labels: Labels that are none of the corpus and learned beside it, see ``set_aside``.
 
     Raises:
-        ConfigError: If a column that ``columns`` names is in no row, or ``label_map`` is malformed.
+        ConfigError: If a column that ``columns`` names is in no row, or labels are malformed.
         DataError: If there are no rows, or fewer than two labels.
     """
+    further, labels = check_further(further_labels, labels)
     reading = _Reading(columns)
     for split, records in rows.items():
         reading.read(SPLIT_NAMES.get(split.casefold(), split), records)
@@ -91,13 +95,14 @@ def build_corpus(
     label_set, findings = resolve_labels(reading.splits, mapping, labels, source, columns.label)
     reading.fill_ids()
     splits = {split: _statements(part, reading.further, label_set) for split, part in reading.splits.items()}
-    return Corpus(
+    corpus = Corpus(
         name=name,
         labels=label_set,
         splits=splits,
         source=source,
         findings=(*reading.findings(), *findings, *_duplicate_ids(splits, columns)),
     )
+    return set_aside(corpus, further) if further else corpus
 
 
 class _Reading:

@@ -6,14 +6,15 @@ pool the splits that a corpus came with and deal its statements anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
 from typing import Any
 
-from stancelib.data.dealing import deal, joined
+from stancelib.data.dealing import checked_shares, deal, joined, short_splits
 from stancelib.data.duplicates import near_duplicate_clusters
+from stancelib.data.further import keep_further, without_values_held_out
 from stancelib.data.leaving_out import check_fold, in_fold, listed_values, tied_to_left_out, wanted_values
 from stancelib.data.times import cut, seconds
 from stancelib.errors import ConfigError, DataError, nearest
@@ -35,7 +36,7 @@ def given(corpus: Corpus, *, validation_fraction: float = 0.1, group: str | None
     Raises:
         DataError: If the corpus has no train split.
     """
-    shares = _shares("given", validation=validation_fraction)
+    shares = checked_shares("given", validation=validation_fraction)
     corpus = _grouped(corpus, group)
     train = corpus.splits.get(TRAIN)
     if train is None:
@@ -44,12 +45,13 @@ def given(corpus: Corpus, *, validation_fraction: float = 0.1, group: str | None
             "Choose split=random, or name the files by split."
         )
     if VALIDATION in corpus.splits or VALIDATION not in shares:
-        return corpus
+        return without_values_held_out(corpus, GROUP)
     parts = deal(_units(train), train.gold.tolist(), shares, seed=seed)
     others = {name: statements for name, statements in corpus.splits.items() if name != TRAIN}
     protocol = f"given, validation carved from train ({validation_fraction:g})"
-    findings = (*corpus.findings, *_short_splits(parts, shares))
-    return replace(corpus, splits=_take(train, parts) | others, protocol=protocol, findings=findings)
+    findings = (*corpus.findings, *short_splits(parts, shares))
+    corpus = replace(corpus, splits=_take(train, parts) | others, protocol=protocol, findings=findings)
+    return without_values_held_out(corpus, GROUP)
 
 
 def random(
@@ -69,11 +71,11 @@ def random(
         group: Column whose values stay together; None takes ``group`` where there is one.
         seed: Fixes the draw.
     """
-    shares = _shares("random", validation=validation_fraction, test=test_fraction)
+    shares = checked_shares("random", validation=validation_fraction, test=test_fraction)
     corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     parts = deal(_units(pooled), pooled.gold.tolist(), shares, seed=seed)
-    return _resplit(corpus, pooled, parts, "random", _short_splits(parts, shares))
+    return _resplit(corpus, pooled, parts, "random", short_splits(parts, shares))
 
 
 def by_group(
@@ -95,12 +97,12 @@ def by_group(
         group: Another column whose values stay together; None takes ``group`` where there is one.
         seed: Fixes the draw.
     """
-    shares = _shares("by_group", validation=validation_fraction, test=test_fraction)
+    shares = checked_shares("by_group", validation=validation_fraction, test=test_fraction)
     corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     values = _values(corpus, pooled, column, "by_group")
     parts = deal(_units(pooled, values), pooled.gold.tolist(), shares, seed=seed)
-    return _resplit(corpus, pooled, parts, f"by_group({column})", _short_splits(parts, shares))
+    return _resplit(corpus, pooled, parts, f"by_group({column})", short_splits(parts, shares), column)
 
 
 def leave_out(
@@ -128,7 +130,7 @@ def leave_out(
         group: Column whose values stay together; None takes ``group`` where there is one.
         seed: Fixes the folds and the validation split.
     """
-    shares = _shares("leave_out", validation=validation_fraction)
+    shares = checked_shares("leave_out", validation=validation_fraction)
     corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     present = _values(corpus, pooled, column, "leave_out")
@@ -146,8 +148,8 @@ def leave_out(
     dealt = deal([units[row] for row in rest], pooled.gold[rest].tolist(), shares, seed=seed) if rest else []
     for row, part in zip(rest, dealt, strict=True):
         parts[row] = part
-    findings = [*tied_to_left_out(pooled, parts, chosen, column), *_short_splits(dealt, shares)]
-    return _resplit(corpus, pooled, parts, protocol, findings)
+    findings = [*tied_to_left_out(pooled, parts, chosen, column), *short_splits(dealt, shares)]
+    return _resplit(corpus, pooled, parts, protocol, findings, column)
 
 
 def by_time(
@@ -171,7 +173,7 @@ def by_time(
         group: Column whose values stay together; None takes ``group`` where there is one.
         seed: Without effect, since time decides; taken so that all protocols are called alike.
     """
-    shares = _shares("by_time", validation=validation_fraction, test=test_fraction)
+    shares = checked_shares("by_time", validation=validation_fraction, test=test_fraction)
     corpus = _grouped(corpus, group)
     pooled = _pooled(corpus)
     _values(corpus, pooled, column, "by_time")
@@ -182,7 +184,11 @@ def by_time(
         newest[unit] = max(time, newest.get(unit, time))
     moments = [newest[unit] for unit in units]
     parts = cut(moments, shares)
-    return _resplit(corpus, pooled, parts, f"by_time({column})", _short_splits(parts, shares))
+    corpus = _resplit(corpus, pooled, parts, f"by_time({column})", short_splits(parts, shares))
+    newest_learned = max(seconds(corpus.split(TRAIN), column))
+    return keep_further(
+        corpus, lambda part: [row for row, time in enumerate(seconds(part, column)) if time <= newest_learned]
+    )
 
 
 def check_options(split: Callable[..., Corpus]) -> None:
@@ -198,7 +204,7 @@ def check_options(split: Callable[..., Corpus]) -> None:
         return
     chosen = {name: found.default for name, found in signature(split.func).parameters.items()} | split.keywords
     fractions = {name.removesuffix("_fraction"): chosen[name] for name in chosen if name.endswith("_fraction")}
-    _shares(split.func.__name__, **fractions)
+    checked_shares(split.func.__name__, **fractions)
     if split.func is leave_out:
         if chosen["values"] is None:
             check_fold(chosen["fold"], chosen["n_folds"])
@@ -246,31 +252,6 @@ def _values(corpus: Corpus, pooled: Statements, column: str, split: str) -> list
     return [spelling.setdefault(folded(value), value) for value in map(str, pooled.column(column))]
 
 
-def _short_splits(parts: Sequence[str], shares: Mapping[str, float]) -> list[Finding]:
-    """A warning for every split with less than half of the rows that its share asks for."""
-    findings = []
-    for name, share in shares.items():
-        n_rows = parts.count(name)
-        if n_rows < share * len(parts) / 2:
-            message = (
-                f"split '{name}' has {n_rows:,} of {len(parts):,} rows, though {share:.0%} were asked for: rows are "
-                "few, or groups and near duplicates hold them together. Choose another column, fraction or protocol."
-            )
-            findings.append(Finding("warning", "short-split", message, n_rows))
-    return findings
-
-
-def _shares(split: str, **fractions: float) -> dict[str, float]:
-    """Shares by name of the split, without those that are 0."""
-    for name, value in fractions.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-            raise ConfigError(f"split '{split}': {name}_fraction must be at least 0 and below 1, got {value!r}.")
-    train = 1 - sum(fractions.values())
-    if train <= 1e-9:
-        raise ConfigError(f"split '{split}': the fractions leave nothing for train; they must sum to less than 1.")
-    return {TRAIN: train} | {name: value for name, value in fractions.items() if value > 0}
-
-
 def _pooled(corpus: Corpus) -> Statements:
     return Statements.concatenate(list(corpus.splits.values()))
 
@@ -283,12 +264,19 @@ def _take(statements: Statements, parts: Sequence[str]) -> dict[str, Statements]
 
 
 def _resplit(
-    corpus: Corpus, pooled: Statements, parts: Sequence[str], protocol: str, findings: Sequence[Finding] = ()
+    corpus: Corpus,
+    pooled: Statements,
+    parts: Sequence[str],
+    protocol: str,
+    findings: Sequence[Finding] = (),
+    column: str = GROUP,
 ) -> Corpus:
+    """The corpus in these parts; those with further labels have no group, and no value of the column, held out."""
     splits = _take(pooled, parts)
     if TRAIN not in splits:
         raise DataError(
             f"split '{protocol}' leaves no statement for train: all are tied to others by groups or near duplicates, "
             "or the corpus is too small. Choose another column, value or fraction."
         )
-    return replace(corpus, splits=splits, protocol=protocol, findings=(*corpus.findings, *findings))
+    corpus = replace(corpus, splits=splits, protocol=protocol, findings=(*corpus.findings, *findings))
+    return without_values_held_out(without_values_held_out(corpus, GROUP), column)

@@ -31,18 +31,23 @@ def folder() -> Path:
     )
 
 
-def statements(*, labels: Sequence[str] = CORE, tranche: str | None = None) -> Corpus:
+def statements(
+    *, labels: Sequence[str] = CORE, tranche: str | None = None, further_labels: Sequence[str] | None = None
+) -> Corpus:
     """The statements corpus in its own splits, which share no ``group``.
 
     Args:
-        labels: Labels to keep, in the order of their ids; rows with any other label are left out.
+        labels: Labels to keep, in the order of their ids.
         tranche: ``tricky`` (written against cue words) or ``natural``; None takes both.
+        further_labels: Labels that families which can learn to tell from ``labels``, and never answer; None takes all
+            others, an empty list none.
 
     Raises:
         ConfigError: If a label or the tranche does not exist.
     """
     labels = tuple(labels)
-    for label in labels:
+    further = tuple(name for name in FULL if name not in labels) if further_labels is None else tuple(further_labels)
+    for label in (*labels, *further):
         if label not in FULL:
             raise ConfigError(
                 f"the statements corpus has no label {label!r}; its labels are {', '.join(FULL)}"
@@ -54,11 +59,12 @@ def statements(*, labels: Sequence[str] = CORE, tranche: str | None = None) -> C
         )
     root = folder()
     return build_corpus(
-        {split: _rows(root / f"{split}.jsonl", labels, tranche) for split in SPLITS},
+        {split: _rows(root / f"{split}.jsonl", (*labels, *further), tranche) for split in SPLITS},
         name="statements_full" if set(labels) == set(FULL) else "statements",
         source=f"stancelib/{root.parent.name}/statements",
         columns=Columns(),
         labels=labels,
+        further_labels=further,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stancelib.data.cleaning import conflicts, cross_split_duplicates, label_counts
 from stancelib.data.duplicates import keys_of, near_duplicate_clusters
+from stancelib.data.further import further_counts
 from stancelib.data.shortcuts import Shortcut, shortcuts
 from stancelib.schema import TRAIN, Corpus, Statements
 
@@ -47,6 +48,7 @@ class Summary:
         words: Quantiles of the number of words of a text, by split: ``QUANTILES`` to words.
         duplicates: Rows that repeat others.
         shortcuts: Tokens and targets of the train split that give a label away.
+        n_further: Training statements of further labels, by label.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Summary:
     words: Mapping[str, Mapping[float, float]]
     duplicates: Duplicates
     shortcuts: tuple[Shortcut, ...]
+    n_further: Mapping[str, int]
 
 
 def summarise(corpus: Corpus) -> Summary:
@@ -77,6 +80,7 @@ def summarise(corpus: Corpus) -> Summary:
         words={name: _words(statements) for name, statements in splits.items()},
         duplicates=_duplicates(corpus),
         shortcuts=tuple(shortcuts(splits[TRAIN])) if TRAIN in splits else (),
+        n_further=further_counts(corpus),
     )
 
 

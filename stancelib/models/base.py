@@ -69,7 +69,10 @@ class Multitask(Protocol):
     """A family that can learn other tasks beside its own."""
 
     def learn_beside(self, auxiliary: Sequence[Auxiliary]) -> None:
-        """Have the next ``fit`` train the shared encoder on these too, each with a head that isn't kept."""
+        """Have the next ``fit`` train the shared encoder on these too, each with a head that isn't kept.
+
+        Further labels (``Auxiliary.further``) go with the main ones into one head, of which the main ones are kept.
+        """
         ...
 
 
@@ -250,20 +253,21 @@ def own_families(names: Iterable[str]) -> dict[str, type[Model]]:
 
 
 def learn_auxiliary(model: Model, corpus: Corpus) -> None:
-    """Have the next fit learn the other tasks of a mixture; nothing to do for any other corpus.
+    """Have the next fit learn the other tasks of a mixture, and further labels where the family can.
 
     Raises:
         ConfigError: If the family learns one corpus at a time.
         DataError: If another task has fewer than 2 labels.
     """
-    if not corpus.auxiliary and not isinstance(model, Multitask):
-        return
+    others = [task for task in corpus.auxiliary if not task.further]
     if not isinstance(model, Multitask):
+        if not others:
+            return
         raise ConfigError(
             f"model '{family_of(model)}' learns one corpus at a time, and '{corpus.name}' is a mixture. "
             "Choose model=cross_encoder, or another corpus."
         )
-    for task in corpus.auxiliary:
+    for task in others:
         if len(set(task.statements.gold.tolist())) < 2:
             raise DataError(
                 f"of corpus '{task.name}' of the mixture, fewer than 2 labels are left to learn from; leave it out."

@@ -27,8 +27,10 @@ from stancelib.training.encoders import (
     save_encoder,
     torch_threads,
 )
+from stancelib.training.evidence import evidence_in
 from stancelib.training.frozen import replayed_layers
 from stancelib.training.loop import TrainingState, devices, start
+from stancelib.training.loss import loss_terms
 from stancelib.training.network import (
     add_lora,
     compact_vocabulary,
@@ -44,7 +46,6 @@ from stancelib.training.settings import (
     LoopSettings,
     LossSettings,
     OptimizerSettings,
-    loss_terms,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
 AUGMENT = AugmentSettings(joined=0.25, contrasts=2)
 LOOP = LoopSettings(epochs=2)
 OPTIMIZER = OptimizerSettings(learning_rate=2e-4, average_decay=0.99)
-LOSS = LossSettings(label_smoothing=0.1)
+ENCODER = EncoderSettings(pooling="statement")
+LOSS = LossSettings(label_smoothing=0.1, evidence="condition")
 
 
 class CrossEncoder:
@@ -69,7 +71,7 @@ class CrossEncoder:
         augment: Further statements made of the training statements; none where the target isn't read.
         loop: Epochs, batches, evaluations and the score by which the best is kept, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
-        loss: Class weights or logit adjustment, label smoothing, dropout.
+        loss: Class weights or logit adjustment, label smoothing, dropout, evidence.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
         seed: Of the head's first weights, the order of the statements, dropout and which are joined.
     """
@@ -88,7 +90,7 @@ class CrossEncoder:
         freeze: FreezeSettings | None = None,
         seed: int = 0,
     ) -> None:
-        self.encoder = encoder or EncoderSettings()
+        self.encoder = encoder or ENCODER
         self.use_target = use_target
         self.augment = augment or AUGMENT
         self.loop = loop or LOOP
@@ -111,7 +113,10 @@ class CrossEncoder:
         self._checkpoint_folder, self._resume = folder, resume
 
     def learn_beside(self, auxiliary: Sequence[Auxiliary]) -> None:
-        """Have the next ``fit`` train the encoder on these statements too, with a head for each set that isn't kept."""
+        """Have the next ``fit`` train the encoder on these statements too, with a head for each set that isn't kept.
+
+        Further labels go with the main ones into one head, of which the main ones are kept.
+        """
         self._auxiliary = auxiliary
 
     def fit(self, train: Statements, validation: Statements | None = None, *, report: Report = silent) -> Self:
@@ -132,8 +137,9 @@ class CrossEncoder:
         self.tokenizer_ = load_tokenizer(folder, self.encoder.max_tokens)
         with torch_threads(self._threads()) as self.threads_, import_torch().random.fork_rng(), ExitStack() as stack:
             place = devices()
-            network = self._build(folder).to(place.device)
-            task, state = self._prepare(network, train, validation, stack)
+            learned = self._learned(train)
+            network = self._build(folder, learned).to(place.device)
+            task, state = self._prepare(network, learned, validation, stack)
             checkpoints = self._checkpoints(train, validation)
             options: dict[str, Any] = {"loop": self.loop, "optimizer": self.optimizer, "place": place, "report": report}
             run(state, task, checkpoints=checkpoints, resume=self._resume, **options)
@@ -194,38 +200,51 @@ class CrossEncoder:
         earlier = threads_of(self._checkpoint_folder) if self._resume and self._checkpoint_folder else None
         return self.encoder.threads or earlier
 
-    def _build(self, folder: Path) -> Any:
+    def _learned(self, train: Statements) -> list[Auxiliary]:
+        """What is learned, each with its labels and a weight: the main task first, with all that goes into its head."""
+        further = [task.statements for task in self._auxiliary if task.further]
+        if further:
+            labels = further[0].labels
+            assert labels is not None
+            train = Statements.concatenate([part.with_labels(labels) for part in (train, *further)])
+        train = augmented(train, self.augment, self.seed) if self.use_target else train
+        return [Auxiliary("main", train), *(task for task in self._auxiliary if not task.further)]
+
+    def _build(self, folder: Path, learned: Sequence[Auxiliary]) -> Any:
         encoder = load_network(folder)
         if self.freeze.lora is not None:
             encoder = add_lora(encoder, self.freeze.lora, self.seed)
         freeze(encoder, self.freeze)
         options: dict[str, Any] = {"pooling": self.encoder.pooling, "dropout": self.loss.dropout, "seed": self.seed}
-        n_outputs = len(self.labels_) + sum(len(training_labels(task.statements)) for task in self._auxiliary)
-        return make_classifier(encoder, n_outputs, **options)
+        column = self.loss.evidence or ""
+        known = (isinstance(value, str) for task in learned for value in task.statements.columns.get(column, ()))
+        n_outputs = sum(len(_labels(task)) for task in learned)
+        return make_classifier(encoder, n_outputs, marks_evidence=any(known), **options)
 
     def _prepare(
-        self, network: Any, train: Statements, validation: Statements | None, stack: ExitStack
+        self, network: Any, learned: Sequence[Auxiliary], validation: Statements | None, stack: ExitStack
     ) -> tuple[Classification, TrainingState]:
         """Tokens, the loss and the optimizer; what is changed in the network meanwhile is on the stack."""
         import numpy as np
 
         padding_id = network.encoder.config.pad_token_id or 0
-        train = augmented(train, self.augment, self.seed) if self.use_target else train
-        parts = (train, *(task.statements for task in self._auxiliary))
-        learned = Statements.concatenate([replace(part, labels=None, label_ids=None) for part in parts])
-        tokens = [self._tokens(part, padding_id) for part in (learned, validation) if part is not None and len(part)]
+        parts = [replace(task.statements, labels=None, label_ids=None) for task in learned]
+        read, evidence = Statements.concatenate(parts), self.loss.evidence if network.evidence is not None else None
+        tokens = [self._tokens(read, padding_id, evidence)]
+        if validation is not None and len(validation):
+            tokens.append(self._tokens(validation, padding_id))
         tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
-        n_batches = -(-len(learned) // self.loop.batch_size)
+        n_batches = -(-len(read) // self.loop.batch_size)
         state = start(network, n_batches, self.loop, self.optimizer, self.seed)
         n_frozen = 0 if self.freeze.lora is not None else self.freeze.layers
-        tasks = [(train.gold, self.labels_, 1.0)]
-        tasks += [(task.statements.gold, training_labels(task.statements), task.weight) for task in self._auxiliary]
+        tasks = [(task.statements.gold, _labels(task), task.weight) for task in learned]
         terms = loss_terms(self.loss, tasks)
         label_ids = np.concatenate([ids + first for (ids, _, _), (first, _) in zip(tasks, terms.heads, strict=True)])
         task = Classification(
             train=LabelledRows(tokens[0], label_ids),
             validation=LabelledRows(tokens[1], validation.gold) if validation is not None and len(tokens) > 1 else None,
             terms=terms,
+            n_labels=len(self.labels_),
             batch_size=self.loop.batch_size,
             seed=self.seed,
             replay=stack.enter_context(replayed_layers(network, n_frozen, tokens)),
@@ -233,9 +252,10 @@ class CrossEncoder:
         assert task.n_batches == n_batches
         return task, state
 
-    def _tokens(self, statements: Statements, padding_id: int) -> TokenRows:
+    def _tokens(self, statements: Statements, padding_id: int, evidence: str | None = None) -> TokenRows:
         targets = statements.targets if self.use_target else None
-        return tokenize(self.tokenizer_, statements.texts, targets, padding_id=padding_id)
+        marked = None if evidence is None else evidence_in(statements, evidence)
+        return tokenize(self.tokenizer_, statements.texts, targets, evidence=marked, padding_id=padding_id)
 
     def _checkpoints(self, train: Statements, validation: Statements | None) -> Checkpoints | None:
         if self._checkpoint_folder is None:
@@ -248,11 +268,14 @@ class CrossEncoder:
             validation.digest if validation else None,
             self.use_target,
             list(self.labels_),  # a digest is of names, and the head has an order
-            [
-                [task.name, task.weight, task.statements.digest, list(training_labels(task.statements))]
-                for task in self._auxiliary
-            ],
+            [[task.name, task.weight, task.statements.digest, list(_labels(task))] for task in self._auxiliary],
         ]
         identity += [asdict(option) if option else None for option in options] + [self.seed]
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return Checkpoints(self._checkpoint_folder, digest, self.threads_)
+
+
+def _labels(task: Auxiliary) -> LabelSet:
+    """The labels of a task; a further one may be left without a statement."""
+    assert task.statements.labels is not None
+    return task.statements.labels

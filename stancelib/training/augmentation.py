@@ -48,7 +48,7 @@ def joined_in_twos(statements: Statements, share: float, seed: int) -> Statement
         seed: Of which ones are joined.
 
     Returns:
-        At most ``share * len(statements)`` statements, each text twice, without ids or columns of the source.
+        At most ``share * len(statements)`` statements, each text twice, with the columns of the one it is judged by.
     """
     import numpy as np
 
@@ -62,4 +62,5 @@ def joined_in_twos(statements: Statements, share: float, seed: int) -> Statement
         targets=[statements.targets[row] for row in rows],
         labels=statements.labels,
         label_ids=statements.gold[rows],
+        columns=statements.take(rows).columns,
     )

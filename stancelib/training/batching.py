@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stancelib.training.evidence import evidence_tokens
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -29,12 +31,16 @@ class TokenRows:
         segments: 0 in the first text of a pair, 1 in the second.
         starts: Where each row begins in ``ids``, and the end of the last one; shape (n_rows + 1,).
         padding_id: What fills a batch up.
+        statement: 1 in the statement's own tokens, 0 in the target's and in special ones.
+        evidence: 1 in tokens of the statement's evidence, 0 in others, -1 where it isn't known; None for no evidence.
     """
 
     ids: NDArray[np.int32]
     segments: NDArray[np.int8]
     starts: NDArray[np.int64]
     padding_id: int
+    statement: NDArray[np.int8]
+    evidence: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -45,39 +51,71 @@ class TokenRows:
         return self.starts[1:] - self.starts[:-1]
 
     def batch(self, rows: Sequence[int] | NDArray[np.int_]) -> dict[str, Any]:
-        """Padded tensors of these rows, each of shape (n_rows, n_tokens), under the encoder's argument names."""
+        """Padded tensors of these rows, each of shape (n_rows, n_tokens).
+
+        They are under the encoder's argument names; ``statement_mask`` and ``evidence`` are for what follows it.
+        """
         import numpy as np
         import torch
 
+        columns: dict[str, NDArray[Any]] = {
+            "input_ids": self.ids,
+            "token_type_ids": self.segments,
+            "statement_mask": self.statement,
+        }
+        if self.evidence is not None:
+            columns["evidence"] = self.evidence
         longest = max(int(self.starts[row + 1] - self.starts[row]) for row in rows)
-        ids_BT = np.full((len(rows), longest), self.padding_id, np.int64)
-        segments_BT = np.zeros((len(rows), longest), np.int64)
-        mask_BT = np.zeros((len(rows), longest), np.int64)
+        arrays = {name: np.zeros((len(rows), longest), np.int64) for name in (*columns, "attention_mask")}
+        arrays["input_ids"].fill(self.padding_id)
         for i, row in enumerate(rows):
             start, end = self.starts[row], self.starts[row + 1]
-            ids_BT[i, : end - start] = self.ids[start:end]
-            segments_BT[i, : end - start] = self.segments[start:end]
-            mask_BT[i, : end - start] = 1
-        arrays = {"input_ids": ids_BT, "token_type_ids": segments_BT, "attention_mask": mask_BT}
+            arrays["attention_mask"][i, : end - start] = 1
+            for name, values in columns.items():
+                arrays[name][i, : end - start] = values[start:end]
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def tokenize(
-    tokenizer: Any, texts: Sequence[str], targets: Sequence[str | None] | None, *, padding_id: int = 0
+    tokenizer: Any,
+    texts: Sequence[str],
+    targets: Sequence[str | None] | None,
+    *,
+    evidence: Sequence[str | None] | None = None,
+    padding_id: int = 0,
 ) -> TokenRows:
-    """Tokens of each statement, behind its target where there are targets; an absent target counts as an empty one."""
+    """Tokens of each statement, behind its target where there are targets; an absent target counts as an empty one.
+
+    Args:
+        tokenizer: What makes them.
+        texts: The statements.
+        targets: As many; None to read the statements alone.
+        evidence: The part of each statement that its label rests on: empty for none, None where it isn't known.
+        padding_id: See ``TokenRows``; also the single token of a text of which the tokenizer makes none.
+    """
     import numpy as np
 
-    ids, segments, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int8)], [0]
+    own, nothing = (0 if targets is None else 1), np.zeros(0, np.int8)
+    ids, segments, marks, found, lengths = [np.zeros(0, np.int32)], [nothing], [nothing], [nothing], [0]
     for start in range(0, len(texts), ENCODED_AT_ONCE):
         window: Sequence[Any] = texts[start : start + ENCODED_AT_ONCE]
         if targets is not None:
             window = [(target or "", text) for target, text in zip(targets[start:], window, strict=False)]
-        for encoding in tokenizer.encode_batch(window):  # some tokenizers make no token at all of an empty statement
+        for row, encoding in enumerate(tokenizer.encode_batch(window), start):
             ids.append(np.array(encoding.ids or [padding_id], np.int32))
             segments.append(np.array(encoding.type_ids or [0], np.int8))
+            marks.append(np.array([side == own for side in encoding.sequence_ids] or [0], np.int8))
             lengths.append(len(ids[-1]))
-    return TokenRows(np.concatenate(ids), np.concatenate(segments), np.cumsum(lengths, dtype=np.int64), padding_id)
+            if evidence is not None:
+                found.append(evidence_tokens(encoding, texts[row], evidence[row], marks[-1]))
+    return TokenRows(
+        ids=np.concatenate(ids),
+        segments=np.concatenate(segments),
+        starts=np.cumsum(lengths, dtype=np.int64),
+        padding_id=padding_id,
+        statement=np.concatenate(marks),
+        evidence=None if evidence is None else np.concatenate(found),
+    )
 
 
 def bucketed(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int_]]:

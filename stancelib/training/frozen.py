@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stancelib.training.batching import TokenRows, by_length
-from stancelib.training.network import encoder_layers, inputs_for
+from stancelib.training.network import encoder_inputs, encoder_layers, inputs_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class Replay:
         with torch.inference_mode():
             for batch in by_length(rows.lengths, _BATCH):
                 inputs = inputs_for(self._network, rows.batch(batch))
-                hidden_BTD = self._network.encoder(**inputs).last_hidden_state.cpu()
+                hidden_BTD = self._network.encoder(**encoder_inputs(inputs)).last_hidden_state.cpu()
                 for row, hidden_TD in zip(batch, hidden_BTD, strict=True):
                     start, end = int(rows.starts[row]), int(rows.starts[row + 1])
                     activations[start:end] = hidden_TD[: end - start]

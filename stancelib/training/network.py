@@ -16,18 +16,24 @@ from stancelib.training.batching import TokenRows
 from stancelib.training.settings import FreezeSettings, LoraSettings, OptimizerSettings
 from stancelib.training.vectors import pool
 
+ENCODER_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 _NO_SEGMENTS = ("mpnet", "distilbert", "modernbert")
 
 
-def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: float | None, seed: int) -> Any:
+def make_classifier(
+    encoder: Any, n_outputs: int, *, pooling: str, dropout: float | None, seed: int, marks_evidence: bool = False
+) -> Any:
     """A torch module from tokens to scores, shape (n_rows, n_outputs); 0 outputs give the pooled vectors.
+
+    In training it also gives each token's log-odds of being evidence, where it has a head for that: (n_rows, n_tokens).
 
     Args:
         encoder: The module that ``load_network`` returns; it becomes part of this one.
         n_outputs: Labels.
         pooling: See ``EncoderSettings``.
         dropout: Of every dropout layer but those of adapters, and of attention; None keeps the encoder's own.
-        seed: For the head's weights.
+        seed: For the heads' weights.
+        marks_evidence: Give it a head for evidence.
     """
     import torch
 
@@ -37,10 +43,15 @@ def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: floa
             self.encoder = encoder
             self.dropout = torch.nn.Dropout(dropout or 0.0)
             self.head = torch.nn.Linear(encoder.config.hidden_size, n_outputs) if n_outputs else torch.nn.Identity()
+            self.evidence: torch.nn.Module | None = None
 
         def forward(self, inputs: dict[str, Any]) -> Any:
-            hidden_BTD = self.encoder(**inputs).last_hidden_state
-            return self.head(self.dropout(pool(hidden_BTD, inputs["attention_mask"], pooling)))
+            hidden_BTD = self.encoder(**encoder_inputs(inputs)).last_hidden_state
+            pooled = inputs["statement_mask" if pooling == "statement" else "attention_mask"]
+            scores = self.head(self.dropout(pool(hidden_BTD, pooled, pooling)))
+            if self.evidence is None or not self.training:
+                return scores
+            return scores, self.evidence(hidden_BTD)[:, :, 0]
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -48,6 +59,10 @@ def make_classifier(encoder: Any, n_outputs: int, *, pooling: str, dropout: floa
         if n_outputs:
             torch.nn.init.normal_(network.get_parameter("head.weight"), std=0.02)
             torch.nn.init.zeros_(network.get_parameter("head.bias"))
+        if marks_evidence:
+            network.evidence = torch.nn.Linear(encoder.config.hidden_size, 1)
+            torch.nn.init.normal_(network.evidence.weight, std=0.02)
+            torch.nn.init.zeros_(network.evidence.bias)
     if dropout is not None:
         _set_dropout(encoder, dropout)
     return network
@@ -65,7 +80,7 @@ def _set_dropout(encoder: Any, dropout: float) -> None:
 
 
 def keep_outputs(network: Any, n_outputs: int) -> None:
-    """Forget the scores of all but the first labels, which are the main task's."""
+    """Forget the scores of all but the first labels, which are the main task's, and what marks evidence."""
     import torch
 
     old = network.head
@@ -74,6 +89,7 @@ def keep_outputs(network: Any, n_outputs: int) -> None:
         head.weight.copy_(old.weight[:n_outputs])
         head.bias.copy_(old.bias[:n_outputs])
     network.head = head
+    network.evidence = None
 
 
 def inputs_for(network: Any, batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +99,11 @@ def inputs_for(network: Any, batch: dict[str, Any]) -> dict[str, Any]:
         batch = {name: tensor for name, tensor in batch.items() if name != "token_type_ids"}
     device = next(network.parameters()).device
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def encoder_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Those of the inputs that an encoder takes."""
+    return {name: tensor for name, tensor in inputs.items() if name in ENCODER_INPUTS}
 
 
 def encoder_layers(encoder: Any) -> Any:
@@ -185,7 +206,7 @@ def parameter_groups(network: Any, settings: OptimizerSettings) -> list[dict[str
         is_embedding = weight in embeddings or "embeddings" in name  # some have further ones, of distances
         depth = 0 if is_embedding else depths.get(weight, len(layers))
         peak = settings.learning_rate * settings.layer_decay ** (len(layers) - depth)
-        if name.startswith("head."):
+        if name.startswith(("head.", "evidence.")):
             peak = settings.head_learning_rate or settings.learning_rate
         decay = settings.weight_decay if weight.ndim > 1 and not is_embedding else 0.0
         group = groups.setdefault((peak, decay), {"params": [], "peak": peak, "lr": peak, "weight_decay": decay})

@@ -6,17 +6,11 @@ Each group is a frozen dataclass, written in YAML as a nested ``_target_``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from stancelib.errors import nearest
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from stancelib.labels import LabelSet
 
 PRECISIONS = ("auto", "fp32", "bf16")
 SCORES = ("macro_f1", "accuracy", "loss")
@@ -127,21 +121,30 @@ class LossSettings:
             mean recall over labels. Not together with ``class_weight``.
         label_smoothing: Share of the probability spread over all labels, in [0, 1).
         dropout: Of the encoder and the head; None keeps the encoder's own and leaves the head without.
+        evidence: Column with the part of a statement that its label rests on, word for word, such as the condition;
+            blank where there is none. The encoder learns to mark it; where it is null, or nowhere in the statement, it
+            isn't known, and without such a column this has no effect. None for no such column.
+        evidence_weight: Of the mean cross-entropy over a statement's tokens, beside its label's, above 0.
 
     Raises:
         ValueError: If an option is out of range, or two of them do the same.
 
     References:
-        Menon et al. (2021), Long-tail learning via logit adjustment.
+        Menon et al. (2021), Long-tail learning via logit adjustment; Zaidan et al. (2007), Using "Annotator Rationales"
+        to Improve Machine Learning for Text Categorization.
     """
 
     class_weight: Literal["balanced"] | Mapping[str, float] | None = None
     logit_adjustment: float = 0.0
     label_smoothing: float = 0.0
     dropout: float | None = None
+    evidence: str | None = None
+    evidence_weight: float = 3.0
 
     def __post_init__(self) -> None:
         check_class_weight(self.class_weight)
+        if not 0 < self.evidence_weight < math.inf:
+            raise ValueError(f"evidence_weight must be above 0 and finite, got {self.evidence_weight}.")
         if not 0 <= self.logit_adjustment < math.inf:
             raise ValueError(f"logit_adjustment must be at least 0 and finite, got {self.logit_adjustment}.")
         if self.logit_adjustment and self.class_weight is not None:
@@ -224,66 +227,3 @@ class LoraSettings:
             raise ValueError(f"rank must be at least 1, got {self.rank}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
-
-
-@dataclass(frozen=True, slots=True)
-class LossTerms:
-    """The loss as arrays over the labels of all tasks, each of shape (n_labels,).
-
-    Args:
-        weights: Of a statement, by its label.
-        offsets: Added to the scores while training.
-        smoothing: Label smoothing.
-        heads: First label and the one after the last of each task, the main one first; a statement's label is
-            compared with those of its own task alone.
-    """
-
-    weights: NDArray[np.float32]
-    offsets: NDArray[np.float32]
-    smoothing: float
-    heads: tuple[tuple[int, int], ...]
-
-
-def label_weights(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:
-    """The weight of each label in the loss, shape (n_labels,); ``balanced`` is n / (n_labels * count).
-
-    Raises:
-        ConfigError: If ``class_weight`` names a label that isn't there.
-    """
-    import numpy as np
-
-    counts = np.bincount(label_ids, minlength=len(labels))
-    if loss.class_weight == "balanced":
-        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
-    weights = np.ones(len(labels), np.float32)
-    for name, weight in (loss.class_weight or {}).items():
-        weights[labels.id_of(name)] = weight
-    return weights
-
-
-def loss_terms(loss: LossSettings, tasks: Sequence[tuple[NDArray[Any], LabelSet, float]]) -> LossTerms:
-    """The loss over the labels of all tasks side by side.
-
-    Args:
-        loss: The options; weights by label name are for the main task.
-        tasks: Label ids, label set and weight of each task, the main one first.
-    """
-    import numpy as np
-
-    weights, offsets, heads, first = [], [], [], 0
-    for number, (label_ids, labels, weight) in enumerate(tasks):
-        own = loss if number == 0 or loss.class_weight == "balanced" else replace(loss, class_weight=None)
-        weights.append(label_weights(own, label_ids, labels) * np.float32(weight))
-        offsets.append(score_offsets(own, label_ids, labels))
-        heads.append((first, first + len(labels)))
-        first += len(labels)
-    return LossTerms(np.concatenate(weights), np.concatenate(offsets), loss.label_smoothing, tuple(heads))
-
-
-def score_offsets(loss: LossSettings, label_ids: NDArray[Any], labels: LabelSet) -> NDArray[Any]:
-    """What logit adjustment adds to the scores while training, shape (n_labels,)."""
-    import numpy as np
-
-    counts = np.maximum(np.bincount(label_ids, minlength=len(labels)), 1)
-    offsets: NDArray[Any] = (loss.logit_adjustment * np.log(counts / counts.sum())).astype(np.float32)
-    return offsets

@@ -192,11 +192,11 @@ class Vectorizer:
 
 
 def pool(hidden_BTD: Any, mask_BT: Any, pooling: str) -> Any:
-    """One vector a row: the mean over its tokens, or its first token; shape (n_rows, n_dimensions)."""
+    """One vector a row: the mean over the tokens of its mask, or its first token; shape (n_rows, n_dimensions)."""
     if pooling == "first":
         return hidden_BTD[:, 0]
     mask_BT1 = mask_BT[:, :, None].to(hidden_BTD.dtype)
-    return (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1)
+    return (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1)
 
 
 def check_blocks(blocks: Sequence[str], *, use_target: bool) -> tuple[str, ...]:

@@ -15,13 +15,16 @@ import torch
 from stancelib.bundle import save_bundle
 from stancelib.errors import ConfigError, DataError
 from stancelib.labels import LabelSet
+from stancelib.models import cross_encoder
 from stancelib.models.base import Model
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.prior import Prior
 from stancelib.schema import Auxiliary, Statements
-from stancelib.training.batching import TokenRows
+from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.classification import Classification, LabelledRows
 from stancelib.training.encoders import EncoderSettings, load_network
+from stancelib.training.loss import loss_terms
+from stancelib.training.network import encoder_inputs
 from stancelib.training.settings import (
     AugmentSettings,
     FreezeSettings,
@@ -29,10 +32,9 @@ from stancelib.training.settings import (
     LoraSettings,
     LossSettings,
     OptimizerSettings,
-    loss_terms,
 )
 
-from ..training.tiny_bert import LABELS, make_statements, make_tiny_encoder, odd_statements
+from ..training.tiny_bert import FILLER, LABELS, make_statements, make_tiny_encoder, odd_statements
 
 ROOT = Path(__file__).parents[2]
 FAST = OptimizerSettings(learning_rate=1e-2, head_learning_rate=1e-2)
@@ -268,8 +270,10 @@ def test_weights_count_against_all_statements_and_not_within_their_batch(setting
 def test_batches_of_another_task_weigh_what_its_statements_do():
     terms = loss_terms(LossSettings(), [(np.zeros(2, int), LABELS, 1.0), (np.zeros(6, int), LABELS, 0.01)])
     label_ids = np.array([0, 1, 3, 3, 3, 3, 3, 3])
-    tokens = TokenRows(np.zeros(8, np.int32), np.zeros(8, np.int8), np.arange(9), 0)
-    task = Classification(train=LabelledRows(tokens, label_ids), validation=None, terms=terms, batch_size=2, seed=0)
+    tokens = TokenRows(np.zeros(8, np.int32), np.zeros(8, np.int8), np.arange(9), 0, np.ones(8, np.int8))
+    task = Classification(
+        train=LabelledRows(tokens, label_ids), validation=None, terms=terms, n_labels=3, batch_size=2, seed=0
+    )
     assert task.weight(np.array([2, 3])) == task.weight(np.array([0, 1])) == pytest.approx(2 * 2.06 / 8)
 
 
@@ -427,3 +431,90 @@ def test_an_empty_statement_of_which_the_tokenizer_makes_nothing_is_answered(set
     for texts in (["", "we agreed"], [""]):
         said = model.predict_proba(Statements(texts, [None] * len(texts)))
         assert np.isfinite(said).all()
+
+
+def with_conditions(statements, condition):
+    return replace(statements, columns={"condition": [condition(text) for text in statements.texts]})
+
+
+def evidence_model(settings, **options):
+    return make_model(settings, loss=LossSettings(evidence="condition", **options))
+
+
+def test_evidence_is_learned_beside_the_label_and_not_needed_to_predict(settings, tmp_path):
+    train = with_conditions(make_statements(60), lambda text: text.split()[0])
+    plain, marked = (make_model(settings).fit(train), evidence_model(settings).fit(train))
+    assert not same(state_of(plain), state_of(marked))
+    assert state_of(plain).keys() == state_of(marked).keys()
+    (tmp_path / "bundle").mkdir()
+    marked.save(tmp_path / "bundle")
+    test = make_statements(20, seed=2)
+    assert np.array_equal(CrossEncoder.load(tmp_path / "bundle").predict_proba(test), marked.predict_proba(test))
+
+
+def test_without_known_evidence_nothing_changes(settings):
+    train = make_statements(60)
+    plain = state_of(make_model(settings).fit(train))
+    assert same(plain, state_of(evidence_model(settings).fit(train)))
+    unknown = with_conditions(train, lambda text: None)
+    assert same(plain, state_of(evidence_model(settings).fit(unknown)))
+
+
+def test_the_encoder_learns_to_mark_evidence(settings, monkeypatch):
+    kept = {}
+    forget = cross_encoder.keep_outputs
+    monkeypatch.setattr(
+        cross_encoder, "keep_outputs", lambda network, n: (kept.update(head=network.evidence), forget(network, n))
+    )
+    train = with_conditions(make_statements(240), lambda text: next(w for w in text.split() if w not in FILLER))
+    model = make_model(settings, epochs=6, loss=LossSettings(evidence="condition")).fit(train)
+    rows = tokenize(model.tokenizer_, train.texts, train.targets, evidence=train.columns["condition"])
+    batch = rows.batch(range(40))
+    with torch.inference_mode():
+        hidden = model.network_.encoder(**encoder_inputs(batch)).last_hidden_state
+        marked = kept["head"](hidden)[:, :, 0] > 0
+    own = batch["statement_mask"] == 1
+    assert (marked[own] == (batch["evidence"][own] == 1)).float().mean() > 0.95
+
+
+def further_task(n=30, **options):
+    labels = LabelSet((*LABELS, "none"))
+    statements = make_statements(n, seed=5)
+    return Auxiliary(
+        "further labels", replace(statements, labels=labels, label_ids=np.full(n, 3)), further=True, **options
+    )
+
+
+def test_further_labels_are_learned_and_never_answered(settings, tmp_path):
+    train, test = make_statements(60), make_statements(20, seed=2)
+    plain, taught = make_model(settings).fit(train), make_model(settings)
+    taught.learn_beside([further_task()])
+    taught.fit(train, make_statements(20, seed=1))
+    said = taught.predict_proba(test)
+    assert said.shape == (20, 3)
+    assert said.sum(1) == pytest.approx(np.ones(20))
+    assert list(taught.labels_) == list(LABELS)
+    assert not np.allclose(said, plain.predict_proba(test), atol=1e-3)
+    (tmp_path / "bundle").mkdir()
+    taught.save(tmp_path / "bundle")
+    assert np.array_equal(CrossEncoder.load(tmp_path / "bundle").predict_proba(test), said)
+
+
+def test_further_labels_share_the_softmax_and_other_tasks_have_their_own(settings, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        cross_encoder, "loss_terms", lambda loss, tasks: seen.append(loss_terms(loss, tasks)) or seen[-1]
+    )
+    model = make_model(settings, epochs=1)
+    model.learn_beside([Auxiliary("other", make_statements(12, seed=4), 0.5), further_task()])
+    model.fit(make_statements(24))
+    assert seen[0].heads == ((0, 4), (4, 7))
+
+
+def test_further_labels_left_without_a_statement_are_no_mistake(settings):
+    labels = LabelSet((*LABELS, "none", "other"))
+    task = further_task(10)
+    task = replace(task, statements=replace(task.statements, labels=labels))
+    model = make_model(settings, epochs=1)
+    model.learn_beside([task])
+    assert model.fit(make_statements(24)).predict_proba(make_statements(4)).shape == (4, 3)

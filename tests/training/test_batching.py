@@ -80,3 +80,30 @@ def test_tokens_are_the_same_however_many_rows_are_encoded_at_once(tokenizer, mo
 
 def test_no_rows_have_no_tokens(tokenizer):
     assert len(tokenize(tokenizer, [], [])) == 0
+
+
+def test_the_statements_own_tokens_are_told_from_those_of_the_target(tokenizer):
+    alone, pair = (tokenize(tokenizer, ["we agreed"], targets) for targets in (None, ["the truce"]))
+    assert alone.statement.tolist() == [0, 1, 1, 0]
+    assert pair.statement.tolist() == [0, 0, 0, 0, 1, 1, 0]
+    assert pair.batch([0])["statement_mask"].tolist() == [pair.statement.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "marks"),
+    [
+        ("said the", [0, 0, 0, 0, 0, 1, 1, 0, 0]),
+        ("truce", [0, 0, 0, 0, 0, 0, 0, 1, 0]),  # not the target's
+        ("", [0] * 9),
+        (None, [-1] * 9),
+    ],
+)
+def test_evidence_marks_the_tokens_it_overlaps(tokenizer, evidence, marks):
+    rows = tokenize(tokenizer, ["we said the truce"], ["the truce"], evidence=[evidence])
+    assert rows.evidence.tolist() == marks
+
+
+def test_evidence_behind_the_cut_is_marked_nowhere(tokenizer):
+    rows = tokenize(tokenizer, ["we said " * 20 + "vote"], ["the truce"], evidence=["vote"])
+    assert len(rows.evidence) == 16
+    assert not rows.evidence.any()

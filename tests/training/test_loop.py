@@ -12,17 +12,9 @@ from stancelib.training.batching import tokenize
 from stancelib.training.classification import Classification, LabelledRows, run
 from stancelib.training.encoders import load_network, load_tokenizer
 from stancelib.training.loop import evaluation_steps, set_learning_rate, start, train
+from stancelib.training.loss import LossTerms, label_weights, loss_terms, score_offsets
 from stancelib.training.network import make_classifier
-from stancelib.training.settings import (
-    AugmentSettings,
-    LoopSettings,
-    LossSettings,
-    LossTerms,
-    OptimizerSettings,
-    label_weights,
-    loss_terms,
-    score_offsets,
-)
+from stancelib.training.settings import AugmentSettings, LoopSettings, LossSettings, OptimizerSettings
 
 from .tiny_bert import make_statements, make_tiny_encoder
 
@@ -53,6 +45,7 @@ def make_task(folder, *, n=48, batch_size=16, terms=None, validation=True):
         train=rows(make_statements(n)),
         validation=rows(make_statements(30, seed=1)) if validation else None,
         terms=terms or LossTerms(np.ones(3, np.float32), np.zeros(3, np.float32), 0.0, HEADS),
+        n_labels=3,
         batch_size=batch_size,
         seed=0,
     )
@@ -302,7 +295,10 @@ def test_a_rows_loss_is_over_the_labels_of_its_own_task_alone(folder):
     class Fixed(torch.nn.Module):
         scores = torch.tensor([1.0, 2.0, 0.5, -1.0, 3.0])
 
-    task._scores = lambda network, tokens, rows: Fixed.scores.repeat(len(rows), 1)
+        def forward(self, inputs):
+            return self.scores.repeat(len(inputs["input_ids"]), 1)
+
+    task._inputs = lambda network, tokens, rows: tokens.batch(rows)
     rows = np.array([0, 1])
     expected = -(Fixed.scores[:3].log_softmax(0)[1] + Fixed.scores[3:].log_softmax(0)[1])
     assert task.loss(Fixed(), rows).item() == pytest.approx(expected.item(), abs=1e-6)

@@ -8,10 +8,12 @@ from stancelib.training.batching import tokenize
 from stancelib.training.encoders import load_network, load_tokenizer
 from stancelib.training.frozen import replayed_layers
 from stancelib.training.network import (
+    ENCODER_INPUTS,
     add_lora,
     compact_vocabulary,
     freeze,
     inputs_for,
+    keep_outputs,
     make_classifier,
     merge_lora,
     parameter_groups,
@@ -210,3 +212,27 @@ def test_lora_moves_only_adapters_and_merges_to_the_plain_encoder(folder, tokens
     network.encoder = merge_lora(network.encoder)
     assert network.state_dict().keys() == names
     assert torch.allclose(network(inputs_for(network, tokens.batch([0, 1]))), expected, atol=1e-5)
+
+
+def test_pooling_over_the_statement_takes_its_tokens_alone(folder, tokens):
+    network, inputs = classifier(folder, pooling="statement"), tokens.batch([0, 1, 2])
+    hidden = network.encoder(**{name: inputs[name] for name in ENCODER_INPUTS}).last_hidden_state
+    expected = torch.stack([row[mask == 1].mean(0) for row, mask in zip(hidden, inputs["statement_mask"], strict=True)])
+    assert torch.allclose(network(inputs), network.head(expected), atol=1e-5)
+
+
+def test_evidence_is_marked_in_training_alone_and_forgotten_with_the_other_heads(folder, tokens):
+    plain, network = classifier(folder), classifier(folder, marks_evidence=True)
+    inputs = tokens.batch([0, 1])
+    assert torch.equal(network(inputs), plain(inputs))
+    scores, marked = network.train()(inputs)
+    assert scores.shape == (2, 3)
+    assert marked.shape == inputs["input_ids"].shape
+    keep_outputs(network, 2)
+    assert network(inputs).shape == (2, 2)
+    assert not [name for name, _ in network.named_parameters() if name.startswith("evidence")]
+
+
+def test_the_head_for_evidence_learns_as_fast_as_the_labels_head(folder):
+    network = classifier(folder, marks_evidence=True)
+    assert group_of(network, "evidence.weight", head_learning_rate=0.5)["peak"] == 0.5
