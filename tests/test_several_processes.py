@@ -76,7 +76,7 @@ def test_two_processes_train_one_run_with_one_record_and_one_bundle(in_tmp):
     said = make_statements(90)
     labels = said.labels.decode(said.label_ids)
     rows = [
-        {"text": text, "target": target or "the vote", "label": label}
+        {"text": text, "target": target or "the vote", "label": label, "condition": text.split()[0]}
         for text, target, label in zip(said.texts, said.targets, labels, strict=True)
     ]
     write_jsonl(in_tmp / "mine.jsonl", rows)

@@ -213,3 +213,36 @@ def predict(bank: Bank, data: Rows, models: list[dict], *, pooling: str) -> list
             for mine, rows, values in zip(found, rows_MB, said, strict=True):
                 mine |= dict(zip(rows.tolist(), values, strict=True))
     return [np.stack([mine[i] for i in range(len(mine))]) for mine in found]
+
+
+def average_seeds(bank: Bank, models: list[dict]) -> None:
+    """Give models that differ in nothing but their seed the mean of their weights."""
+    alike: dict[str, list[int]] = {}
+    for m, one in enumerate(models):
+        rest = {name: value for name, value in one.items() if name not in ("seed", "learned", "judged")}
+        alike.setdefault(f"{one['learned'].tolist()} {rest}", []).append(m)
+    for same in alike.values():
+        bank.flat[same] = bank.flat[same].mean(0)
+
+
+def read_masked(weights: dict[str, np.ndarray], data: Rows, *, epochs: int = 20) -> dict[str, np.ndarray]:
+    """The encoder after masked-language training on all statements behind their targets; labels aren't read."""
+    bank, rng = Bank(weights, {"word": N_DIMENSIONS}, [0]), np.random.default_rng(3)
+    with torch.no_grad():
+        bank.weights["head.word.weight"].copy_(torch.eye(N_DIMENSIONS, device=DEVICE)[None])
+    rows = [(*data.tokens(row), 0, data.arrays["phenomena"][row], 0.0) for row in range(len(data.label))]
+    batches, rate = Batches([rows]), torch.full((1,), 2e-4, device=DEVICE)
+    order = np.concatenate([batches.epoch(64, [rng]) for _ in range(epochs)])
+    words = bank.weights["embeddings.word_embeddings.weight"]
+    for number, rows_MB in enumerate(order):
+        ids, segments, _, mask, *_ = batches.get(rows_MB)
+        hit = (torch.rand(ids.shape, device=DEVICE) < 0.15) & (ids != data.cls) & (ids != data.sep) & mask
+        how = torch.rand(ids.shape, device=DEVICE)
+        shown = ids.masked_fill(hit & (how < 0.8), data.mask)
+        shown = torch.where(hit & (how > 0.9), torch.randint_like(ids, words.shape[1]), shown)
+        with torch.autocast(DEVICE, torch.bfloat16):
+            told = bank.linear(bank.hidden(shown, segments, mask, 0.1)[-1][hit][None], "head.word")
+            loss = F.cross_entropy(torch.bmm(told, words.transpose(1, 2))[0].float(), ids[hit])
+        loss.backward()
+        bank.step(number, len(order), {"learning": rate, "head": rate, "average": 0 * rate})
+    return {name: bank.weights[name][0].detach().cpu().numpy() for name in weights}

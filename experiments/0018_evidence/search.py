@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from bank import fit, predict
+from bank import average_seeds, fit, predict, read_masked
 from rows import N_CORE, Rows
 
 N_FOLDS = 5
@@ -43,11 +43,21 @@ ROUNDS = {  # labels, epochs, pooling, and what differs from PLAIN
     "five labels": (5, 2, "mean", FURTHER),
     "statement": (3, 2, "statement", [{}, {"seed": 1}, {"evidence": 1}]),
     "last three layers": (3, 2, "last three layers", [{}, {"seed": 1}, {"evidence": 1}]),
+    "masked-language training first": (3, 2, "mean", [{}, {"seed": 1}, {"evidence": 1}]),
+    "last layer drawn anew": (3, 2, "mean", [{}, {"seed": 1}]),
     "five labels, statement": (5, 2, "statement", BOTH),
     "five labels, evidence pooled": (5, 2, "statement and evidence", [*THREE[:2], {"evidence": 10}]),
     "five labels, mean": (5, 2, "mean", [*THREE, {"evidence": 10}, {"evidence": 3, "joined": 0.5}]),
     "five labels, statement, three epochs": (5, 3, "statement", LONGER),
 }
+
+
+def _anew(name: str, value: np.ndarray) -> np.ndarray:
+    """Weights as before any training: norms are the identity, biases 0."""
+    if "LayerNorm" in name:
+        return np.full_like(value, name.endswith("weight"))
+    drawn = np.random.default_rng(0).normal(scale=0.02, size=value.shape).astype(value.dtype)
+    return drawn if name.endswith("weight") else np.zeros_like(value)
 
 
 def main(place: Path, names: list[str]) -> None:
@@ -71,14 +81,21 @@ def main(place: Path, names: list[str]) -> None:
             for variant in variants
             for fold in range(N_FOLDS)
         ]
-        bank = fit(weights, data, models, epochs=epochs, pooling=pooling, n_labels=n_labels)
-        said = predict(bank, data, models, pooling=pooling)
-        for number, variant in enumerate(variants):
-            mine = range(number * N_FOLDS, (number + 1) * N_FOLDS)
-            together = np.ones((len(data.label), N_CORE))
-            for i in mine:
-                together[models[i]["judged"]] = said[i][:, :N_CORE]
-            print(json.dumps({"round": name, "variant": variant} | data.score(together)), flush=True)
+        started = weights
+        if name == "masked-language training first":
+            started = read_masked(weights, data)
+        if name == "last layer drawn anew":
+            started = weights | {key: _anew(key, value) for key, value in weights.items() if ".layer.5." in key}
+        bank = fit(started, data, models, epochs=epochs, pooling=pooling, n_labels=n_labels)
+        for kind in ("single", "soup of the seeds"):
+            said = predict(bank, data, models, pooling=pooling)
+            for number, variant in enumerate(variants):
+                together = np.ones((len(data.label), N_CORE))
+                for i in range(number * N_FOLDS, (number + 1) * N_FOLDS):
+                    together[models[i]["judged"]] = said[i][:, :N_CORE]
+                found = {"round": name, "kind": kind, "variant": variant} | data.score(together)
+                print(json.dumps(found), flush=True)
+            average_seeds(bank, models)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from stancelib.labels import LabelSet
 from stancelib.models.base import Report, silent, training_labels
 from stancelib.schema import Auxiliary, Statements
 from stancelib.training.augmentation import augmented
-from stancelib.training.batching import TokenRows, tokenize
+from stancelib.training.batching import TokenRows, mask_token, single_token, tokenize
 from stancelib.training.checkpoints import Checkpoints, threads_of
 from stancelib.training.classification import Classification, LabelledRows, outputs_of, run
 from stancelib.training.encoders import (
@@ -68,12 +68,16 @@ class CrossEncoder:
     Args:
         encoder: Which encoder, and how it pools.
         use_target: Without it, the statement is read alone.
-        augment: Further statements made of the training statements; none where the target isn't read.
+        augment: Further statements made of the training statements, none where the target isn't read; and what is
+            hidden of them.
         loop: Epochs, batches, evaluations and the score by which the best is kept, patience, precision.
         optimizer: Learning rates, decay, warm-up, clipping.
         loss: Class weights or logit adjustment, label smoothing, dropout, evidence.
         freeze: What keeps its pre-trained weights; frozen layers are computed once a statement.
-        seed: Of the head's first weights, the order of the statements, dropout and which are joined.
+        seed: Of the head's first weights, the order of the statements, dropout, and which are changed.
+
+    Raises:
+        ValueError: If tokens are masked behind frozen layers.
     """
 
     extra = "torch"  # what of stancelib has to be installed to load it
@@ -97,6 +101,8 @@ class CrossEncoder:
         self.optimizer = optimizer or OPTIMIZER
         self.loss = loss or LOSS
         self.freeze = freeze or FreezeSettings()
+        if self.augment.masked and self.freeze.layers:
+            raise ValueError("augment.masked hides other tokens at each step, and frozen layers are computed once.")
         self.seed = seed
         self.uses_target = use_target
         self._checkpoint_folder: Path | None = None
@@ -207,7 +213,8 @@ class CrossEncoder:
             labels = further[0].labels
             assert labels is not None
             train = Statements.concatenate([part.with_labels(labels) for part in (train, *further)])
-        train = augmented(train, self.augment, self.seed) if self.use_target else train
+        if self.use_target:
+            train = augmented(train, self.augment, self.seed, evidence=self.loss.evidence)
         return [Auxiliary("main", train), *(task for task in self._auxiliary if not task.further)]
 
     def _build(self, folder: Path, learned: Sequence[Auxiliary]) -> Any:
@@ -233,7 +240,8 @@ class CrossEncoder:
         tokens = [self._tokens(read, padding_id, evidence)]
         if validation is not None and len(validation):
             tokens.append(self._tokens(validation, padding_id))
-        tokens = stack.enter_context(compact_vocabulary(network.encoder, tokens))
+        mask = single_token(mask_token(self.tokenizer_)) if self.augment.masked else tokens[0]
+        *tokens, mask = stack.enter_context(compact_vocabulary(network.encoder, [*tokens, mask]))
         n_batches = -(-len(read) // self.loop.batch_size)
         state = start(network, n_batches, self.loop, self.optimizer, self.seed)
         n_frozen = 0 if self.freeze.lora is not None else self.freeze.layers
@@ -248,6 +256,8 @@ class CrossEncoder:
             batch_size=self.loop.batch_size,
             seed=self.seed,
             replay=stack.enter_context(replayed_layers(network, n_frozen, tokens)),
+            masked=self.augment.masked,
+            mask_id=int(mask.ids[0]),
         )
         assert task.n_batches == n_batches
         return task, state

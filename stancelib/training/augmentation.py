@@ -1,24 +1,60 @@
-"""Further statements to learn from, made of the training statements: only the target tells their labels apart."""
+"""Further statements to learn from, made of the training statements.
+
+Only the target tells the labels of some apart, and only the evidence those of others.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stancelib.schema import Statements
+from stancelib.training.evidence import evidence_in
 from stancelib.training.settings import AugmentSettings
 
 
-def augmented(statements: Statements, settings: AugmentSettings, seed: int) -> Statements:
+def augmented(
+    statements: Statements, settings: AugmentSettings, seed: int, *, evidence: str | None = None
+) -> Statements:
     """The statements, then what is made of them.
 
     Args:
         statements: Labelled.
         settings: What to make, and how much of it.
-        seed: Of which ones are joined.
+        seed: Of which ones are joined, and which lose their evidence.
+        evidence: Column of their evidence; None for none.
     """
     parts = [statements, *[contrasts(statements)] * settings.contrasts]
     learned = Statements.concatenate([part for part in parts if len(part)] or [statements])
-    if not settings.joined:
-        return learned
-    return Statements.concatenate([learned, joined_in_twos(learned, settings.joined, seed)])
+    made = [joined_in_twos(learned, settings.joined, seed)] if settings.joined else []
+    is_known = evidence in statements.columns and settings.dropped_label in (statements.labels or ())
+    if settings.dropped and evidence and is_known:
+        made.append(without_evidence(statements, evidence, settings, seed))
+    return Statements.concatenate([learned, *made]) if made else learned
+
+
+def without_evidence(statements: Statements, column: str, settings: AugmentSettings, seed: int) -> Statements:
+    """Some of the statements without the words that their label rests on, under the label that is left then.
+
+    Args:
+        statements: Labelled.
+        column: Of the evidence.
+        settings: How many of those that have some, and the label.
+        seed: Of which ones.
+    """
+    import numpy as np
+
+    assert statements.labels is not None
+    parts = evidence_in(statements, column)
+    rows = [row for row, part in enumerate(parts) if part and part != statements.texts[row].strip()]
+    chosen = np.random.default_rng([seed, len(statements)]).permutation(rows)[: round(settings.dropped * len(rows))]
+    made = statements.take(chosen)
+    label_id = statements.labels.id_of(str(settings.dropped_label))
+    return replace(
+        made,
+        texts=[" ".join(statements.texts[row].replace(str(parts[row]), " ", 1).split()) for row in chosen],
+        label_ids=np.full(len(made), label_id),
+        columns={**made.columns, column: [""] * len(made)},
+    )
 
 
 def contrasts(statements: Statements) -> Statements:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stancelib.errors import ConfigError
 from stancelib.training.evidence import evidence_tokens
 
 if TYPE_CHECKING:
@@ -116,6 +117,26 @@ def tokenize(
         statement=np.concatenate(marks),
         evidence=None if evidence is None else np.concatenate(found),
     )
+
+
+def mask_token(tokenizer: Any) -> int:
+    """The id of the token that stands for a hidden one.
+
+    Raises:
+        ConfigError: If the tokenizer has none.
+    """
+    for name in ("[MASK]", "<mask>"):
+        if (found := tokenizer.token_to_id(name)) is not None:
+            return int(found)
+    raise ConfigError("this encoder's tokenizer has no mask token; set augment.masked to 0.")
+
+
+def single_token(token_id: int) -> TokenRows:
+    """One row of one token."""
+    import numpy as np
+
+    ones = np.ones(1, np.int8)
+    return TokenRows(np.array([token_id], np.int32), 0 * ones, np.arange(2), padding_id=0, statement=ones)
 
 
 def bucketed(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int_]]:

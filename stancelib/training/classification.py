@@ -45,6 +45,8 @@ class Classification:
         batch_size: Rows per step.
         seed: Of the order of the rows.
         replay: Stands in for frozen layers; None where the encoder is whole.
+        masked: The share of a statement's tokens that is hidden at each step.
+        mask_id: What they are hidden behind.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Classification:
         batch_size: int,
         seed: int,
         replay: Replay | None = None,
+        masked: float = 0.0,
+        mask_id: int = 0,
     ) -> None:
         self.train = train
         self.validation = validation
@@ -65,6 +69,8 @@ class Classification:
         self.batch_size = batch_size
         self.seed = seed
         self.replay = replay
+        self.masked = masked
+        self.mask_id = mask_id
         self._mean_weight = float(terms.weights[train.label_ids].mean())
         self._epoch: tuple[int, list[NDArray[np.int_]]] = (-1, [])
         self.n_batches = len(self._batches_of(0))
@@ -83,6 +89,10 @@ class Classification:
         import torch
 
         inputs = self._inputs(network, self.train.tokens, rows)
+        if self.masked:
+            drawn_BT = torch.rand(inputs["input_ids"].shape, device=inputs["input_ids"].device)
+            is_hidden_BT = (drawn_BT < self.masked) & (inputs["statement_mask"] == 1)
+            inputs["input_ids"] = inputs["input_ids"].masked_fill(is_hidden_BT, self.mask_id)
         scores_BK, total = network(inputs), 0.0
         if isinstance(scores_BK, tuple):
             scores_BK, marked_BT = scores_BK

@@ -180,26 +180,41 @@ class FreezeSettings:
 
 @dataclass(frozen=True, slots=True)
 class AugmentSettings:
-    """Further statements to learn from, whose label only the target tells.
+    """Further statements to learn from, made of the training statements.
 
     Args:
         joined: So many, as a share of the training statements in [0, 1]: two of these one behind the other, to be
             judged towards the target of one of them.
         contrasts: So many further copies, at least 0, of statements whose text has another label towards another
             target.
+        dropped: This share, in [0, 1], of the statements with evidence again, without it, under ``dropped_label``.
+        dropped_label: What they are then, such as ``accept`` for a conditional acceptance without its condition. There
+            are none where no statement has such a label, or evidence.
+        masked: This share of a statement's tokens, in [0, 1), is hidden behind the mask token, anew at each step.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or ``dropped`` lacks its label.
+
+    References:
+        Kaushik et al. (2020), Learning the Difference that Makes a Difference with Counterfactually-Augmented Data.
     """
 
     joined: float = 0.0
     contrasts: int = 0
+    dropped: float = 0.0
+    dropped_label: str | None = None
+    masked: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.joined <= 1:
-            raise ValueError(f"joined must be in [0, 1], got {self.joined}.")
+        for name in ("joined", "dropped"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {share}.")
         if self.contrasts < 0:
             raise ValueError(f"contrasts must be at least 0, got {self.contrasts}.")
+        if self.dropped and not self.dropped_label:
+            raise ValueError("dropped needs dropped_label: the label of a statement without its evidence.")
+        if not 0 <= self.masked < 1:
+            raise ValueError(f"masked must be in [0, 1), got {self.masked}.")
 
 
 @dataclass(frozen=True, slots=True)

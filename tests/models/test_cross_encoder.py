@@ -20,6 +20,7 @@ from stancelib.models.base import Model
 from stancelib.models.cross_encoder import CrossEncoder
 from stancelib.models.prior import Prior
 from stancelib.schema import Auxiliary, Statements
+from stancelib.training import classification
 from stancelib.training.batching import TokenRows, tokenize
 from stancelib.training.classification import Classification, LabelledRows
 from stancelib.training.encoders import EncoderSettings, load_network
@@ -311,7 +312,7 @@ SCRIPT = """
     from pathlib import Path
     sys.path.insert(0, {root!r})
     from safetensors.torch import save_file
-    from tests.models.test_cross_encoder import make_model, state_of
+    from tests.models.test_cross_encoder import further_task, make_model, state_of, with_conditions
     from tests.training.tiny_bert import make_statements
     from stancelib.training.encoders import EncoderSettings
     from stancelib.training.settings import LoopSettings, LossSettings
@@ -334,7 +335,8 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settin
     path = script(
         tmp_path,
         """
-        model = make_model(settings, epochs=4)
+        model = make_model(settings, epochs=4, loss=LossSettings(evidence="condition"))
+        model.learn_beside([further_task()])
         model.checkpoint_to(folder / "checkpoints", resume=True)
         from stancelib.training import loop
 
@@ -344,7 +346,8 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settin
             return step(*arguments)
         if sys.argv[1] == "slow":
             loop._step = slow_step
-        model.fit(make_statements(300), make_statements(60, seed=1), report=lambda p: print(p.step, flush=True))
+        train = with_conditions(make_statements(270), lambda text: text.split()[0])
+        model.fit(train, make_statements(60, seed=1), report=lambda p: print(p.step, flush=True))
         save_file(state_of(model), folder / "resumed.safetensors")
         """,
     )
@@ -355,7 +358,9 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settin
         assert process.stdout.read() == ""
     resumed = subprocess.run([sys.executable, path, "fast"], capture_output=True, text=True, check=True)
     assert resumed.stdout.split() == ["38", "57", "76"]
-    whole = make_model(settings, epochs=4).fit(make_statements(300), make_statements(60, seed=1))
+    whole = make_model(settings, epochs=4, loss=LossSettings(evidence="condition"))
+    whole.learn_beside([further_task()])
+    whole.fit(with_conditions(make_statements(270), lambda text: text.split()[0]), make_statements(60, seed=1))
     assert same(load_file(tmp_path / "resumed.safetensors"), state_of(whole))
 
 
@@ -366,8 +371,10 @@ def test_two_processes_learn_what_one_does_at_equal_global_batch(settings, tmp_p
         """
         losses = []
         model = make_model(settings, epochs=2, loop=LoopSettings(epochs=2, batch_size=15, parts=2, precision="fp32"),
-                           loss=LossSettings(dropout=0.0, class_weight={"no": 3.0}))
-        model.fit(make_statements(100), report=lambda p: losses.append(p.metrics["train/loss"]))
+                           loss=LossSettings(dropout=0.0, class_weight={"no": 3.0}, evidence="condition"))
+        train = with_conditions(make_statements(100), lambda text: text.split()[0] if len(text) % 2 else None)
+        model.learn_beside([further_task()])
+        model.fit(train, report=lambda p: losses.append(p.metrics["train/loss"]))
         if os.environ.get("RANK", "0") == "0":
             print("losses", *losses)
             save_file(state_of(model), folder / f"{os.environ.get('WORLD_SIZE', '1')}.safetensors")
@@ -438,7 +445,7 @@ def with_conditions(statements, condition):
 
 
 def evidence_model(settings, **options):
-    return make_model(settings, loss=LossSettings(evidence="condition", **options))
+    return make_model(settings, loss=LossSettings(evidence="condition"), **options)
 
 
 def test_evidence_is_learned_beside_the_label_and_not_needed_to_predict(settings, tmp_path):
@@ -518,3 +525,32 @@ def test_further_labels_left_without_a_statement_are_no_mistake(settings):
     model = make_model(settings, epochs=1)
     model.learn_beside([task])
     assert model.fit(make_statements(24)).predict_proba(make_statements(4)).shape == (4, 3)
+
+
+def test_hidden_tokens_are_those_of_the_statement_and_others_at_each_step(settings, monkeypatch):
+    seen = []
+    loss = classification.evidence_loss
+    monkeypatch.setattr(
+        classification, "evidence_loss", lambda marked, inputs: seen.append(inputs) or loss(marked, inputs)
+    )
+    monkeypatch.setattr(cross_encoder, "mask_token", lambda tokenizer: tokenizer.token_to_id("?"))
+    train = with_conditions(make_statements(16), lambda text: "")
+    options = {"loop": LoopSettings(epochs=2, batch_size=16), "augment": AugmentSettings(masked=0.3)}
+    model = evidence_model(settings, **options).fit(train)
+    first, second = seen
+    hidden = [inputs["input_ids"] == int(inputs["input_ids"].max()) for inputs in (first, second)]
+    own = [inputs["statement_mask"] == 1 for inputs in (first, second)]
+    for is_hidden, is_own in zip(hidden, own, strict=True):
+        assert not is_hidden[~is_own].any()
+        assert 0.1 < is_hidden[is_own].float().mean() < 0.5
+    assert model.predict_proba(train).shape == (16, 3)
+
+
+def test_an_encoder_without_a_mask_token_can_hide_nothing(settings):
+    with pytest.raises(ConfigError, match="tokenizer has no mask token"):
+        make_model(settings, augment=AugmentSettings(masked=0.1)).fit(make_statements(12))
+
+
+def test_tokens_behind_frozen_layers_can_not_be_hidden(settings):
+    with pytest.raises(ValueError, match="frozen layers are computed once"):
+        make_model(settings, augment=AugmentSettings(masked=0.1), freeze=FreezeSettings(layers=1))

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stancelib.labels import LabelSet
 from stancelib.schema import Statements
 from stancelib.training.augmentation import augmented, contrasts, joined_in_twos
 from stancelib.training.settings import AugmentSettings
@@ -77,3 +80,72 @@ def test_a_text_that_was_only_labelled_twice_is_no_contrast():
     assert list(contrasts(statements).texts) == ["other", "other"]
     untargeted = Statements(texts[:2], [None, None], LABELS, np.array([0, 1]))
     assert len(contrasts(untargeted)) == 0
+
+
+LABELS_AND_MORE = LabelSet((*LABELS, "other"))
+DROPPED = AugmentSettings(dropped=0.5, dropped_label="other")
+
+
+def with_evidence(statements, evidence):
+    columns = {"why": [evidence(text) for text in statements.texts], "author": ["A"] * len(statements)}
+    return replace(statements, labels=LABELS_AND_MORE, columns=columns)
+
+
+def test_statements_lose_their_evidence_and_get_the_label_that_is_left():
+    statements = with_evidence(make_statements(40), lambda text: text.split()[1] if len(text.split()) > 2 else "")
+    n_with = sum(map(bool, statements.columns["why"]))
+    made = augmented(statements, DROPPED, 0, evidence="why")
+    assert made.texts[:40] == statements.texts
+    new = made.take(range(40, len(made)))
+    assert len(new) == round(n_with / 2)
+    assert set(new.column("label")) == {"other"}
+    assert set(new.columns["why"]) == {""}
+    shortened = {
+        (" ".join(text.replace(why, " ", 1).split()), target)
+        for text, target, why in zip(statements.texts, statements.targets, statements.columns["why"], strict=True)
+    }
+    assert set(zip(new.texts, new.targets, strict=True)) <= shortened
+
+
+def test_which_statements_lose_their_evidence_hangs_on_the_seed():
+    statements = with_evidence(make_statements(40), lambda text: text.split()[0])
+    first, again, other = (augmented(statements, DROPPED, seed, evidence="why").texts for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    ("evidence", "column", "label"),
+    [
+        (lambda text: text, "why", "other"),  # nothing would be left
+        (lambda text: "", "why", "other"),
+        (lambda text: None, "why", "other"),
+        (lambda text: text.split()[0], None, "other"),
+        (lambda text: text.split()[0], "reason", "other"),
+        (lambda text: text.split()[0], "why", "unheard of"),
+    ],
+)
+def test_where_there_is_no_evidence_or_no_such_label_nothing_is_dropped(evidence, column, label):
+    statements = with_evidence(make_statements(20), evidence)
+    settings = AugmentSettings(dropped=1.0, dropped_label=label)
+    assert augmented(statements, settings, 0, evidence=column).texts == statements.texts
+
+
+def test_joined_statements_keep_the_evidence_of_the_one_they_are_judged_by():
+    statements = with_evidence(make_statements(30), lambda text: text.split()[0])
+    made = joined_in_twos(statements, 1.0, 0)
+    assert len(made)
+    assert all(why in text for text, why in zip(made.texts, made.columns["why"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropped": 0.3}, "dropped needs dropped_label"),
+        ({"dropped": 1.5, "dropped_label": "a"}, "dropped must be in"),
+        ({"masked": 1.0}, "masked must be in"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentSettings(**options)
