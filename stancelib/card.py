@@ -59,6 +59,9 @@ def _data(data: Mapping[str, Any]) -> str:
             ],
         ),
     ]
+    if further := data.get("further"):
+        told = ", ".join(f"`{name}` ({n})" for name, n in further.items())
+        lines += ["", f"It also learned from training statements of labels that it never answers: {told}."]
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stancelib.analysis import check_analyses, record_analyses
 from stancelib.bundle import Bundle, load_bundle, save_bundle
 from stancelib.calibrating import calibrate, judged, scored
+from stancelib.data.further import further_counts
 from stancelib.errors import ConfigError, DataError, nearest
 from stancelib.evaluation.decisions import Decision
 from stancelib.evaluation.metrics import Evaluation
@@ -24,6 +25,7 @@ from stancelib.journal import Journal, JournalOnly, Tracker, is_main_process
 from stancelib.learned import learned_before, rests_on
 from stancelib.models.base import (
     Model,
+    Multitask,
     Report,
     Resumable,
     check_family,
@@ -232,7 +234,7 @@ def _saved(journal: Journal, model: Model, corpus: Corpus, facts: Mapping[str, A
     bundle = journal.folder / BUNDLE
     if identity.resume:
         shutil.rmtree(bundle, ignore_errors=True)  # of an earlier try that was killed after saving it
-    learned = rests_on(corpus, learned_before(model))
+    learned = rests_on(_learned_by(model, corpus), learned_before(model))
     save_bundle(bundle, model=model, labels=corpus.labels, facts=facts, config=identity.config, learned=learned)
     if (family := family_of(model)) not in family_names():  # of the user's own: does it load what it has saved?
         load_bundle(bundle, families={family: type(model)})
@@ -242,6 +244,11 @@ def _saved(journal: Journal, model: Model, corpus: Corpus, facts: Mapping[str, A
     journal.model(bundle)
     about = {"family": family_of(model), "uses_target": model.uses_target, **facts}
     return StanceModel(Bundle(bundle, model, corpus.labels, about))
+
+
+def _learned_by(model: Model, corpus: Corpus) -> Corpus:
+    """The corpus without what a family can't learn beside it."""
+    return corpus if isinstance(model, Multitask) else replace(corpus, auxiliary=())
 
 
 def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:
@@ -254,6 +261,7 @@ def _facts(model: Model, corpus: Corpus, found: Scores) -> dict[str, Any]:
             "protocol": corpus.protocol,
             "digest": corpus.digest,
             "counts": label_counts(corpus),
+            "further": further_counts(_learned_by(model, corpus)),
         },
         "versions": package_versions(),
     }

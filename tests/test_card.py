@@ -51,6 +51,12 @@ def test_the_card_tells_use_data_scores_with_counts_and_limits(text):
     assert text in model_card(MANIFEST)
 
 
+def test_the_card_tells_of_labels_that_were_learned_and_are_never_answered():
+    told = "labels that it never answers: `accept` (7), `none` (9)."
+    assert told in model_card(MANIFEST | {"data": MANIFEST["data"] | {"further": {"accept": 7, "none": 9}}})
+    assert "never answers" not in model_card(MANIFEST)
+
+
 def test_the_card_warns_of_a_model_that_does_not_see_the_target():
     card = model_card(MANIFEST | {"uses_target": False})
     assert "It does not see the target" in card

@@ -1,3 +1,6 @@
+import json
+from functools import partial
+
 import pytest
 
 from stancelib.data.files import files
@@ -7,6 +10,7 @@ from stancelib.data.splitting import by_group, by_time, given, leave_out, random
 from stancelib.data.statements import CORE, FULL, statements
 from stancelib.data.summary import summarise
 from stancelib.errors import ConfigError
+from stancelib.experiment import run_experiment
 from stancelib.models.base import learn_auxiliary
 from stancelib.models.prior import Prior
 
@@ -128,3 +132,19 @@ def test_check_tells_of_them(cli, tmp_path):
     answer = cli("check", "data=files", f"data.path={path}", "data.labels=[yes,no]", "data.further_labels=[none]")
     assert "further labels in train: none 20" in answer.out
     assert answer.code == 0
+
+
+def test_only_a_family_that_learned_from_them_says_so(tmp_path):
+    class Learner(Prior):
+        def learn_beside(self, auxiliary):
+            self.n_beside = sum(len(task.statements) for task in auxiliary)
+
+    corpus = corpus_of(tmp_path, rows(80))
+    kept = {}
+    for model in (Prior(), Learner()):
+        split = partial(random, seed=0)
+        options = {"corpus": corpus, "split": split, "model": model}
+        result = run_experiment(folder=tmp_path / type(model).__name__, **options)
+        kept[type(model).__name__] = json.loads((result.bundle / "manifest.json").read_text())["data"]["further"]
+    assert kept["Prior"] == {}
+    assert set(kept["Learner"]) == {"none"}
